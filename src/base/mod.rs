@@ -1,0 +1,1 @@
+//! What images stand on: the built-in base, root file systems, layouts and archives, with their facts.

@@ -1,0 +1,1 @@
+//! Sources into files, by the host's toolchains, in a closed world.

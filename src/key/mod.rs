@@ -1,0 +1,1 @@
+//! Cache identity: what decides the bytes of a layer, as named fields.

@@ -1,0 +1,25 @@
+//! The words of the field, as values: digests, paths, entries, descriptors, platforms.
+//!
+//! Knows nothing of files, clocks, networks or YAML. Everything else in imgpack is written in these words.
+
+mod base_facts;
+mod class;
+mod descriptor;
+mod digest;
+mod entry;
+mod identity;
+mod image_path;
+mod layer;
+mod platform;
+mod size;
+
+pub use base_facts::{BaseFacts, Fact, FactKind};
+pub use class::Class;
+pub use descriptor::{Descriptor, MediaType};
+pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, DigestError, Hasher, ImageId, KeyDigest};
+pub use entry::{Content, Entries, EntriesError, Entry, EntryKind, Owner};
+pub use identity::{Identity, IdentityError};
+pub use image_path::{ImagePath, ImagePathError};
+pub use layer::{Compression, Layer};
+pub use platform::{Architecture, Platform, PlatformError};
+pub use size::{Size, SizeError};

@@ -1,0 +1,1 @@
+//! OCI registries: the only asynchronous place, behind a synchronous port.

@@ -1,0 +1,1 @@
+//! Numbers for people and CI: what an image holds, and what changed.

@@ -1,0 +1,303 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::template::Template;
+use crate::model::{Class, Compression, Identity, ImagePath, Owner, Platform};
+
+/// A place in a spec file, for messages about what was written there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// Path of the file relative to the workspace root.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// A path of the workspace: relative to its root, `/` between components, normalised, `.` for the root itself;
+/// never out of the root. Relative to the spec file it was relative in, whichever file extended that.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourcePath {
+    /// The path.
+    pub path: String,
+    /// Where it was written.
+    pub site: Site,
+}
+
+/// One image to build: one identity, with everything merged, resolved and checked as far as text can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageSpec {
+    /// `service[/image][@variant]`.
+    pub identity: Identity,
+    /// Where the service's spec begins.
+    pub site: Site,
+    /// Where the sources are. Default: the workspace root when a builder is named, nothing else uses it.
+    pub source: Source,
+    /// The builder, if any.
+    pub build: Option<Build>,
+    /// `args` after `--set`; their uses are already put in, kept for the result and the report.
+    pub args: BTreeMap<String, String>,
+    /// What it stands on.
+    pub base: Base,
+    /// Components of imgpack itself, put on the base.
+    pub components: BTreeSet<Component>,
+    /// Files, directories, links and texts.
+    pub files: Vec<FileRule>,
+    /// What is removed from the base.
+    pub remove: Vec<ImagePath>,
+    /// PEM files added to the image's CA bundle.
+    pub certificates: Vec<SourcePath>,
+    /// What the config says.
+    pub image: ImageSettings,
+    /// Platforms, in index order, no two the same.
+    pub platforms: Vec<Platform>,
+    /// Registry and repository (`ghcr.io/acme/analytics/backend`); without a registry in the workspace only the
+    /// repository's path, which is enough for layouts and archives but not for `--push`.
+    pub repository: String,
+    /// Tags, with the variant's suffix already appended; volatile values allowed.
+    pub tags: Vec<Template>,
+    /// Whether labels, annotations and env may hold volatile values.
+    pub stamp: bool,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Docker's media types instead of OCI's.
+    pub docker_media_types: bool,
+    /// An index even for one platform.
+    pub index_always: bool,
+}
+
+/// The `source` map. Paths named literally are taken whatever ignore files say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// The directory.
+    pub dir: SourcePath,
+    /// Globs relative to `dir`; empty means everything.
+    pub include: Vec<String>,
+    /// Globs relative to `dir`.
+    pub exclude: Vec<String>,
+    /// More directories or files, put into the staged tree.
+    pub add: Vec<SourceAddition>,
+}
+
+/// One row of `source.add`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceAddition {
+    /// What is added.
+    pub from: SourcePath,
+    /// Where it goes, relative to the staged `dir`; `.` and `..` components resolved, never out of it.
+    pub to: String,
+}
+
+/// The builder of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Build {
+    /// The Go toolchain.
+    Go(GoBuild),
+    /// Cargo.
+    Rust(RustBuild),
+}
+
+/// `build.go`
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoBuild {
+    /// Package path relative to `source.dir`, beginning with `./` (default `.`).
+    pub package: String,
+    /// Where the binary goes. Default `/app/<last component of the package, else of the service>`.
+    pub to: ImagePath,
+    /// Build tags.
+    pub tags: Vec<String>,
+    /// `-ldflags`. Default `-s -w`.
+    pub ldflags: String,
+    /// `-X` values: import path and name → template (the one place where volatile values reach a layer).
+    pub stamp: BTreeMap<String, Template>,
+    /// More environment of the make phase.
+    pub env: BTreeMap<String, Template>,
+    /// Class of the layer (always `app` today).
+    pub class: Class,
+}
+
+/// `build.rust`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RustBuild {
+    /// Cargo package; `None`: the one package of the manifest in `source.dir`.
+    pub package: Option<String>,
+    /// Binary target; default: the package's name.
+    pub bin: Option<String>,
+    /// Where the binary goes; `None`: `/app/<bin>`, known once the manifest is read.
+    pub to: Option<ImagePath>,
+    /// Cargo profile. Default `release`.
+    pub profile: String,
+    /// Features.
+    pub features: Vec<String>,
+    /// Whether the default features are on.
+    pub default_features: bool,
+    /// The libc.
+    pub target: RustTarget,
+    /// More environment of the make phase.
+    pub env: BTreeMap<String, Template>,
+}
+
+/// `build.rust.target`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RustTarget {
+    /// Static musl.
+    Musl,
+}
+
+/// What an image stands on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Base {
+    /// The built-in one.
+    Static,
+    /// Nothing.
+    Scratch,
+    /// A registry reference, as written.
+    Registry(String),
+    /// `oci:DIR`
+    OciLayout(SourcePath),
+    /// `oci-archive:FILE`
+    OciArchive(SourcePath),
+    /// `docker-archive:FILE`
+    DockerArchive(SourcePath),
+    /// `rootfs:` a tar or tar.gz file for each platform.
+    Rootfs(BTreeMap<Platform, SourcePath>),
+}
+
+/// Something that imgpack carries in itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    /// Mozilla's CA certificates.
+    CaCertificates,
+    /// IANA's time zones.
+    Tzdata,
+}
+
+/// One row of `files`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRule {
+    /// What it brings.
+    pub kind: FileKind,
+    /// Its place in the image; `None` where `from` is a directory whose content goes to the image's root (`to: /`).
+    pub to: Option<ImagePath>,
+    /// Permission bits for files (of `dir: true`: for the directory); `None`: from the x bit, or 0755 for directories.
+    pub mode: Option<u32>,
+    /// Owner; `None`: 0:0.
+    pub owner: Option<Owner>,
+    /// Class of its layer; declared directories ignore it (they are the image's last layer).
+    pub class: Class,
+    /// May take the place of a file, or of a directory, of the base.
+    pub replace: bool,
+    /// Where it was written.
+    pub site: Site,
+}
+
+/// The forms of a `files` row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FileKind {
+    /// A file or directory of the workspace.
+    Copy {
+        /// What is copied.
+        from: SourcePath,
+        /// Globs below a directory; empty means everything.
+        include: Vec<String>,
+        /// Globs below a directory.
+        exclude: Vec<String>,
+    },
+    /// An empty directory.
+    Directory,
+    /// A symbolic link with this target.
+    Link(String),
+    /// A text; only stable values.
+    Text(Template),
+}
+
+/// A value that the base may also have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Inherit<T> {
+    /// Not said: the base's value stays.
+    #[default]
+    Base,
+    /// Removed with `null`: the base's value goes.
+    Removed,
+    /// Said.
+    Set(T),
+}
+
+/// The `image` map.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImageSettings {
+    /// The user; `Base` on built-in bases means 65532:65532, elsewhere what the base says.
+    pub user: Inherit<User>,
+    /// The entrypoint; `Base` with a builder means the artefact.
+    pub entrypoint: Inherit<Vec<Template>>,
+    /// Its arguments.
+    pub cmd: Inherit<Vec<Template>>,
+    /// Environment by name.
+    pub env: BTreeMap<String, Inherit<Template>>,
+    /// Whether `env: null` removed all of the base's.
+    pub env_removed: bool,
+    /// Working directory.
+    pub workdir: Inherit<String>,
+    /// Ports as `8000/tcp`; names are kept for later commands.
+    pub ports: PortList,
+    /// Volumes.
+    pub volumes: Inherit<BTreeSet<ImagePath>>,
+    /// Signal that stops the container.
+    pub stop_signal: Inherit<String>,
+    /// Labels of the config; `Removed` removes the base's.
+    pub labels: BTreeMap<String, Inherit<Template>>,
+    /// Annotations of manifests and index.
+    pub annotations: BTreeMap<String, Template>,
+    /// `org.opencontainers.image.<key>` → value: to labels of the config and annotations of manifests and index.
+    pub info: BTreeMap<String, Template>,
+    /// Health check.
+    pub healthcheck: Inherit<Healthcheck>,
+}
+
+/// `image.ports`: name (or the number as text) → `8000/tcp`.
+pub type PortList = Inherit<BTreeMap<String, String>>;
+
+/// `image.user`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Name; with a name the user gets a row in `/etc/passwd`.
+    pub name: Option<String>,
+    /// User number.
+    pub uid: u32,
+    /// Group name; with a name the group gets a row in `/etc/group`. Default: the user's name where there is one.
+    pub group: Option<String>,
+    /// Group number; default: the user's.
+    pub gid: u32,
+}
+
+/// A health check that needs no probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// What is run.
+    pub test: HealthTest,
+    /// Between two runs.
+    pub interval: Option<Duration>,
+    /// Longest run.
+    pub timeout: Option<Duration>,
+    /// Failures in it do not count.
+    pub start_period: Option<Duration>,
+    /// Failures in a row that make it unhealthy.
+    pub retries: Option<u32>,
+}
+
+/// What a health check runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthTest {
+    /// `none`: no health check, not the base's either.
+    None,
+    /// A command of the image.
+    Command(Vec<String>),
+}

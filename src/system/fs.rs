@@ -1,0 +1,87 @@
+//! `std::fs` with the path and the verb in every error, and whole files that appear at once or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct IoError {
+    /// The verb: `read`, `create`, `rename` …
+    pub action: &'static str,
+    /// What it was tried on.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl IoError {
+    /// For `map_err`: `fs::read(path).map_err(IoError::of("read", path))`.
+    pub fn of(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self { action, path, source }
+    }
+
+    /// Whether the path does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Opens a file for reading.
+pub fn open(path: impl AsRef<Path>) -> Result<File, IoError> {
+    File::open(&path).map_err(IoError::of("open", path))
+}
+
+/// Reads a whole file.
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, IoError> {
+    fs::read(&path).map_err(IoError::of("read", path))
+}
+
+/// Reads a whole file as UTF-8.
+pub fn read_to_string(path: impl AsRef<Path>) -> Result<String, IoError> {
+    fs::read_to_string(&path).map_err(IoError::of("read", path))
+}
+
+/// Creates a directory and those above it.
+pub fn create_dir_all(path: impl AsRef<Path>) -> Result<(), IoError> {
+    fs::create_dir_all(&path).map_err(IoError::of("create the directory", path))
+}
+
+/// Writes `bytes` to `path` by way of a temporary file beside it and a rename: a reader sees the old file or the new
+/// one. Creates the directory.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), IoError> {
+    let path = path.as_ref();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_dir_all(directory)?;
+    let mut file = temporary_in(directory)?;
+    file.write_all(bytes).map_err(IoError::of("write", path))?;
+    // tempfile makes 0600; a file that a person asked for gets what the umask leaves.
+    file.persist(path).map_err(|error| IoError {
+        action: "create",
+        path: path.to_owned(),
+        source: error.error,
+    })?;
+    Ok(())
+}
+
+/// A temporary file in `directory` that vanishes unless it is persisted; mode 0666 less the umask.
+pub fn temporary_in(directory: &Path) -> Result<tempfile::NamedTempFile, IoError> {
+    tempfile::Builder::new()
+        .prefix(".imgpack-")
+        .make_in(directory, |path| OpenOptions::new().read(true).write(true).create_new(true).open(path))
+        .map_err(IoError::of("create a file in", directory))
+}
+
+/// Removes a directory with all below it; that it does not exist is no error.
+pub fn remove_dir_all(path: impl AsRef<Path>) -> Result<(), IoError> {
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(IoError::of("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

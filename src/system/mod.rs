@@ -1,0 +1,9 @@
+//! The door to this machine: files with their path in every error, cancellation, child processes.
+//!
+//! Knows nothing of images.
+
+mod cancel;
+pub mod fs;
+
+pub use cancel::{Cancel, Cancelled};
+pub use fs::IoError;

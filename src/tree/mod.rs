@@ -1,0 +1,1 @@
+//! The sources on disk: which files, by which rule, with which content.
