@@ -170,7 +170,7 @@ fn load_brings_the_image_into_the_engine() {
         let identity = variant.identity(GATEWAY);
         let mut command = world.workspace.command(&["build", &identity, "--load", "--tag=loaded"]);
         command.env("DOCKER_HOST", world.engine.address()).env_remove("DOCKER_CONTEXT");
-        program::run(&command, std::time::Duration::from_secs(600)).text();
+        program::run(&command, std::time::Duration::from_mins(10)).text();
         let listed = world.engine.docker(["image", "ls", "--format={{.Repository}}:{{.Tag}}"]).text();
         let name = listed.lines().find(|name| {
             let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));

@@ -9,7 +9,7 @@ use std::{env, fs};
 use crate::program::{self, Ended};
 
 /// A cold build of every toolchain's standard library and every dependency, twice, on two slow cores.
-const BUILD: Duration = Duration::from_secs(30 * 60);
+const BUILD: Duration = Duration::from_mins(30);
 
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
