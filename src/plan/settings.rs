@@ -1,0 +1,262 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{BaseConfig, BaseFacts, ImagePath, Owner, Platform};
+use crate::spec::{HealthTest, Healthcheck, ImageSettings, Inherit, TargetValue, Template, Value};
+
+/// What a config says, with everything inherited and put in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageConfig {
+    /// `uid:gid`, empty where the image runs as root because nobody said otherwise.
+    pub user: String,
+    /// The same as numbers.
+    pub owner: Owner,
+    /// `NAME=value`, the base's in its order, then new ones by name.
+    pub env: Vec<String>,
+    /// Entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments.
+    pub cmd: Option<Vec<String>>,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// `8000/tcp`
+    pub ports: BTreeSet<String>,
+    /// Volumes.
+    pub volumes: BTreeSet<ImagePath>,
+    /// Labels, `info` included.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of manifests and index, `info` included.
+    pub annotations: BTreeMap<String, String>,
+    /// Stop signal.
+    pub stop_signal: Option<String>,
+    /// Docker's `Healthcheck` object.
+    pub healthcheck: Option<serde_json::Value>,
+}
+
+/// Why a config cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A value expression without an answer.
+    #[error("{field}: {value} has no value here")]
+    NoValue {
+        /// The field of the spec.
+        field: String,
+        /// The expression as written.
+        value: String,
+    },
+    /// The base names its user and its passwd does not know the name.
+    #[error(
+        "the base runs as `{0}`, a name that its /etc/passwd and /etc/group do not have: say image.user as numbers"
+    )]
+    UnknownUser(String),
+}
+
+const INFO: &str = "org.opencontainers.image.";
+
+/// The inheritance table: env by name; an entrypoint drops the base's cmd; user, workdir and stop signal inherited;
+/// ports, volumes and labels merged; the base's `org.opencontainers.image.*` labels and all its annotations dropped.
+///
+/// `artefact` is the entrypoint where the spec has none and a builder made a program; `volatile` answers `${git:…}` and
+/// the like; `default_user` is what a built-in base runs as.
+pub fn image_config(
+    spec: &ImageSettings,
+    base: &BaseConfig,
+    facts: &BaseFacts,
+    platform: Platform,
+    artefact: Option<&ImagePath>,
+    volatile: &dyn Fn(&Value) -> Option<String>,
+) -> Result<ImageConfig, SettingsError> {
+    let values = |value: &Value| match value {
+        Value::Target(_) => target_value(value, platform),
+        Value::Base(name) => {
+            // A variable that the base does not have is empty, as in a shell.
+            Some(
+                base.env
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map_or_else(String::new, |(_, text)| text.clone()),
+            )
+        }
+        _ => volatile(value),
+    };
+    let render = |field: &str, template: &Template| {
+        template
+            .render(&values)
+            .map_err(|value| SettingsError::NoValue { field: field.to_owned(), value: value.to_string() })
+    };
+    let render_all = |field: &str, list: &[Template]| {
+        list.iter().map(|template| render(field, template)).collect::<Result<Vec<_>, _>>()
+    };
+
+    let (user, owner) = match &spec.user {
+        Inherit::Set(user) => numeric(user.uid, user.gid),
+        Inherit::Removed => (String::new(), Owner::default()),
+        Inherit::Base => base_user(base, facts)?,
+    };
+
+    let entrypoint_said = !matches!(spec.entrypoint, Inherit::Base);
+    let entrypoint = match &spec.entrypoint {
+        Inherit::Set(list) => Some(render_all("image.entrypoint", list)?),
+        Inherit::Removed => None,
+        Inherit::Base => match artefact {
+            Some(path) => Some(vec![path.to_string()]),
+            None => base.entrypoint.clone(),
+        },
+    };
+    let cmd = match &spec.cmd {
+        Inherit::Set(list) => Some(render_all("image.cmd", list)?),
+        Inherit::Removed => None,
+        Inherit::Base if entrypoint_said || artefact.is_some() => None,
+        Inherit::Base => base.cmd.clone(),
+    };
+
+    let info = spec
+        .info
+        .iter()
+        .map(|(key, template)| Ok((format!("{INFO}{key}"), render(&format!("image.info.{key}"), template)?)))
+        .collect::<Result<BTreeMap<_, _>, SettingsError>>()?;
+    let mut labels: BTreeMap<String, String> = base
+        .labels
+        .iter()
+        .filter(|(key, _)| !key.starts_with(INFO))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    labels.extend(info.clone());
+    for (key, value) in &spec.labels {
+        match value {
+            Inherit::Set(template) => {
+                labels.insert(key.clone(), render(&format!("image.labels.{key}"), template)?);
+            }
+            Inherit::Removed => drop(labels.remove(key)),
+            Inherit::Base => {}
+        }
+    }
+    let mut annotations = info;
+    for (key, template) in &spec.annotations {
+        annotations.insert(key.clone(), render(&format!("image.annotations.{key}"), template)?);
+    }
+
+    Ok(ImageConfig {
+        user,
+        owner,
+        env: environment(spec, base, &render)?,
+        entrypoint,
+        cmd,
+        workdir: inherited(&spec.workdir, base.workdir.clone()),
+        ports: match &spec.ports {
+            Inherit::Set(ports) => base.exposed_ports.iter().chain(ports.values()).cloned().collect(),
+            Inherit::Removed => BTreeSet::new(),
+            Inherit::Base => base.exposed_ports.clone(),
+        },
+        volumes: match &spec.volumes {
+            Inherit::Set(volumes) => base.volumes.union(volumes).cloned().collect(),
+            Inherit::Removed => BTreeSet::new(),
+            Inherit::Base => base.volumes.clone(),
+        },
+        labels,
+        annotations,
+        stop_signal: inherited(&spec.stop_signal, base.stop_signal.clone()),
+        healthcheck: match &spec.healthcheck {
+            Inherit::Set(check) => healthcheck(check),
+            Inherit::Removed => None,
+            Inherit::Base => base.healthcheck.clone(),
+        },
+    })
+}
+
+/// The answer to `${target.…}` for a platform; `None` for every other value.
+pub fn target_value(value: &Value, platform: Platform) -> Option<String> {
+    let Value::Target(word) = value else { return None };
+    Some(
+        match word {
+            TargetValue::Os => platform.os(),
+            TargetValue::Arch | TargetValue::Deb => platform.goarch(),
+            TargetValue::Uname => platform.uname(),
+            TargetValue::Rust => platform.rust_musl_target(),
+        }
+        .to_owned(),
+    )
+}
+
+fn environment(
+    spec: &ImageSettings,
+    base: &BaseConfig,
+    render: &dyn Fn(&str, &Template) -> Result<String, SettingsError>,
+) -> Result<Vec<String>, SettingsError> {
+    let mut env: Vec<(String, String)> = if spec.env_removed { Vec::new() } else { base.env.clone() };
+    for (name, value) in &spec.env {
+        match value {
+            Inherit::Set(template) => {
+                let text = render(&format!("image.env.{name}"), template)?;
+                match env.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, old)) => *old = text,
+                    None => env.push((name.clone(), text)),
+                }
+            }
+            Inherit::Removed => env.retain(|(known, _)| known != name),
+            Inherit::Base => {}
+        }
+    }
+    Ok(env.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+}
+
+fn inherited<T: Clone>(said: &Inherit<T>, base: Option<T>) -> Option<T> {
+    match said {
+        Inherit::Set(value) => Some(value.clone()),
+        Inherit::Removed => None,
+        Inherit::Base => base,
+    }
+}
+
+fn numeric(uid: u32, gid: u32) -> (String, Owner) {
+    (format!("{uid}:{gid}"), Owner { uid, gid })
+}
+
+/// The base's user in numbers: names are looked up in its own tables, as an engine would.
+fn base_user(base: &BaseConfig, facts: &BaseFacts) -> Result<(String, Owner), SettingsError> {
+    let Some(text) = base.user.as_deref().filter(|text| !text.is_empty()) else {
+        return Ok((String::new(), Owner::default()));
+    };
+    let unknown = || SettingsError::UnknownUser(text.to_owned());
+    let table = |path: &str| {
+        let path = ImagePath::parse(path).ok().and_then(|path| facts.resolve(&path))?;
+        facts.contents.get(&path)
+    };
+    let row = |path: &str, column: usize, wanted: &str| -> Option<Vec<String>> {
+        table(path)?
+            .lines()
+            .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>())
+            .find(|columns| columns.get(column).is_some_and(|found| found == wanted))
+    };
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let column = usize::from(user.parse::<u32>().is_ok()) * 2;
+    let passwd = row("/etc/passwd", column, user);
+    let number = |columns: &Option<Vec<String>>, at: usize| columns.as_ref()?.get(at)?.parse::<u32>().ok();
+    let uid = user.parse().ok().or_else(|| number(&passwd, 2)).ok_or_else(unknown)?;
+    let gid = match group {
+        Some(group) => {
+            group.parse().ok().or_else(|| number(&row("/etc/group", 0, group), 2)).ok_or_else(unknown)?
+        }
+        // Without a row an engine takes group 0.
+        None => number(&passwd, 3).unwrap_or(0),
+    };
+    Ok(numeric(uid, gid))
+}
+
+/// Docker's form: times in nanoseconds.
+fn healthcheck(check: &Healthcheck) -> Option<serde_json::Value> {
+    let HealthTest::Command(command) = &check.test else { return None };
+    let mut object = serde_json::Map::new();
+    let test: Vec<&str> = std::iter::once("CMD").chain(command.iter().map(String::as_str)).collect();
+    object.insert("Test".into(), test.into());
+    let times =
+        [("Interval", check.interval), ("Timeout", check.timeout), ("StartPeriod", check.start_period)];
+    for (name, time) in times {
+        if let Some(nanos) = time.and_then(|time| u64::try_from(time.as_nanos()).ok()) {
+            object.insert(name.into(), nanos.into());
+        }
+    }
+    if let Some(retries) = check.retries {
+        object.insert("Retries".into(), retries.into());
+    }
+    Some(object.into())
+}
