@@ -2,9 +2,9 @@ use std::collections::HashMap;
 
 use oci_spec::image::{Arch, ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, Os, RootFsBuilder};
 
+use super::ImageError;
 use super::json::canonical_json;
-use super::{Document, ImageError};
-use crate::model::{Architecture, Descriptor, DiffId, MediaType, Platform};
+use crate::model::{Architecture, DiffId, Document, MediaType, Platform};
 use crate::plan::ImageConfig;
 
 /// A layer as a config names it.
@@ -91,7 +91,7 @@ pub fn config_document(
     }
     let bytes = canonical_json(&value);
     let media_type = if docker { MediaType::DockerConfig } else { MediaType::OciConfig };
-    Ok(Document { descriptor: Descriptor::of(media_type, &bytes), bytes })
+    Ok(Document::new(media_type, bytes))
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
                 .unwrap()
                 .bytes
         };
-        let text = String::from_utf8(make()).unwrap();
+        let text = String::from_utf8(make().to_vec()).unwrap();
         assert_eq!(
             text,
             "{\"architecture\":\"arm64\",\"config\":{\"Entrypoint\":[\"/app/x\"],\"Env\":[\"B=2\",\"A=1\"],\
@@ -141,6 +141,6 @@ mod tests {
              \"sha256:8d1bdd4c6a1a1c6a0c2e5f1f\"],\"type\":\"layers\"}}"
                 .replace("sha256:8d1bdd4c6a1a1c6a0c2e5f1f", &DiffId::of(b"tar").to_string())
         );
-        assert!((0..20).all(|_| make() == text.as_bytes()));
+        assert!((0..20).all(|_| *make() == *text.as_bytes()));
     }
 }

@@ -6,9 +6,9 @@ use oci_spec::image::{
     MediaType as OciMediaType, Os, PlatformBuilder,
 };
 
+use super::ImageError;
 use super::json::canonical_json;
-use super::{Document, ImageError};
-use crate::model::{Architecture, Descriptor, MediaType, Platform};
+use crate::model::{Architecture, Descriptor, Document, MediaType, Platform};
 
 /// What a manifest names.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub fn manifest_document(
     }
     let manifest = manifest.build().map_err(|error| wrong(error.into()))?;
     let bytes = canonical_json(&serde_json::to_value(manifest).map_err(|error| wrong(error.into()))?);
-    Ok(Document { descriptor: Descriptor::of(media_type, &bytes), bytes })
+    Ok(Document::new(media_type, bytes))
 }
 
 /// The index over the manifests of several platforms (image-spec, image-index.md), in the order given.
@@ -68,7 +68,7 @@ pub fn index_document(
     }
     let index = index.build().map_err(|error| wrong(error.into()))?;
     let bytes = canonical_json(&serde_json::to_value(index).map_err(|error| wrong(error.into()))?);
-    Ok(Document { descriptor: Descriptor::of(media_type, &bytes), bytes })
+    Ok(Document::new(media_type, bytes))
 }
 
 fn family(media_type: MediaType, docker: bool) -> Result<MediaType, ImageError> {
@@ -122,7 +122,7 @@ mod tests {
         let annotations =
             BTreeMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]);
         let manifest = manifest_document(&contents(), &annotations, false).unwrap();
-        let text = String::from_utf8(manifest.bytes.clone()).unwrap();
+        let text = String::from_utf8(manifest.bytes.to_vec()).unwrap();
         let expected = format!(
             "{{\"annotations\":{{\"a\":\"1\",\"b\":\"2\"}},\"config\":{{\"digest\":\"{}\",\"mediaType\":\
              \"application/vnd.oci.image.config.v1+json\",\"size\":6}},\"layers\":[{{\"digest\":\"{}\",\"mediaType\":\
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn docker_types_come_in_one_family() {
         let manifest = manifest_document(&contents(), &BTreeMap::new(), true).unwrap();
-        let text = String::from_utf8(manifest.bytes).unwrap();
+        let text = String::from_utf8(manifest.bytes.to_vec()).unwrap();
         assert!(!text.contains("vnd.oci"), "{text}");
         assert_eq!(text.matches("vnd.docker").count(), 3);
     }

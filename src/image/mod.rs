@@ -10,17 +10,6 @@ pub use config::{ConfigLayer, config_document};
 pub use json::canonical_json;
 pub use manifest::{ManifestLayers, index_document, manifest_document};
 
-use crate::model::Descriptor;
-
-/// A document with its descriptor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Document {
-    /// Media type, digest and size of the bytes.
-    pub descriptor: Descriptor,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
 /// Why a document cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

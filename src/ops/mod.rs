@@ -3,3 +3,5 @@
 //! Knows no terminal: what happens is told to an [`Observer`](event::Observer), what came out is returned.
 
 pub mod pack;
+pub mod parallel;
+pub mod values;
