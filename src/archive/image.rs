@@ -1,22 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
 use super::error::ArchiveError;
-use crate::model::{BlobDigest, Descriptor, Layer, Platform};
+use crate::model::{BlobDigest, Document, Layer, Platform};
 
 /// Opens a layer's blob for reading, from its first byte.
 pub type OpenBlob<'a> = &'a dyn Fn(&BlobDigest) -> io::Result<File>;
-
-/// A document (config, manifest, index) as it is stored and sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// Its media type, digest and size.
-    pub descriptor: Descriptor,
-    /// Its bytes.
-    pub bytes: Arc<[u8]>,
-}
 
 /// One platform of an image.
 #[derive(Debug, Clone, PartialEq)]

@@ -268,12 +268,11 @@ impl Drop for Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::image::{Document, ManifestOutput};
-    use crate::model::{Descriptor, Platform};
+    use crate::archive::image::ManifestOutput;
+    use crate::model::{Descriptor, Document, Platform};
 
     fn image(names: &[&str], text: &str) -> ImageOutput {
-        let document =
-            |kind, bytes: &[u8]| Document { descriptor: Descriptor::of(kind, bytes), bytes: bytes.into() };
+        let document = |kind, bytes: &[u8]| Document::new(kind, bytes.to_vec());
         ImageOutput {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             index: None,

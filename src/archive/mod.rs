@@ -13,7 +13,7 @@ mod tarball;
 pub use destination::{Destination, DestinationError, Form};
 pub use docker::write_docker_stream;
 pub use error::ArchiveError;
-pub use image::{Document, ImageOutput, ManifestOutput, OpenBlob};
+pub use image::{ImageOutput, ManifestOutput, OpenBlob};
 
 use crate::system::Cancel;
 

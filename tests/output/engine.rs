@@ -114,9 +114,10 @@ fn an_engine_that_is_not_there_is_said_so() {
     let image = sample.image(&["core"], &[Platform::AMD64], "one");
     let cancel = Cancel::new();
     let open = |digest: &BlobDigest| sample.open(digest);
-    let error =
-        load(&engine, &cancel, |writer| write_docker_stream(&[image.clone()], &open, &cancel, writer))
-            .unwrap_err();
+    let error = load(&engine, &cancel, |writer| {
+        write_docker_stream(std::slice::from_ref(&image), &open, &cancel, writer)
+    })
+    .unwrap_err();
     let LoadError::Engine(error @ EngineError::Unreachable { .. }) = error else { panic!("{error}") };
     assert!(error.to_string().starts_with("docker cannot reach its engine: "), "{error}");
     assert!(error.hint().unwrap().contains("start the engine"));

@@ -172,9 +172,9 @@ fn one_name_for_two_images_is_refused() {
 fn a_full_disk_is_named_and_left_empty() {
     let mut sample = Sample::new();
     let image = {
-        let noise: String = (0..40_000_u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761))).collect();
+        let noise: Vec<String> = (0..40_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
         let mut image = sample.image(&["core"], &[Platform::AMD64], "one");
-        image.manifests[0].layers.push(sample.layer(&[("noise", &noise)]));
+        image.manifests[0].layers.push(sample.layer(&[("noise", &noise.concat())]));
         image
     };
     let disk = tempfile::tempdir().unwrap();

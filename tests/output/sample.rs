@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use imgpack::archive::{Document, ImageOutput, ManifestOutput};
-use imgpack::model::{BlobDigest, Descriptor, DiffId, Layer, MediaType, Platform};
+use imgpack::archive::{ImageOutput, ManifestOutput};
+use imgpack::model::{BlobDigest, Descriptor, DiffId, Document, Layer, MediaType, Platform};
 use serde_json::json;
 
 /// Layers' blobs in a directory, and images over them.
@@ -104,6 +104,5 @@ fn manifest(platform: Platform, layers: Vec<Layer>) -> ManifestOutput {
 }
 
 fn document(kind: MediaType, value: &serde_json::Value) -> Document {
-    let bytes = value.to_string().into_bytes();
-    Document { descriptor: Descriptor::of(kind, &bytes), bytes: bytes.into() }
+    Document::new(kind, value.to_string().into_bytes())
 }
