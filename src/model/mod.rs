@@ -11,6 +11,7 @@ mod identity;
 mod image_path;
 mod layer;
 mod platform;
+mod reference;
 mod size;
 
 pub use base_facts::{BaseFacts, Fact, FactKind};
@@ -22,4 +23,5 @@ pub use identity::{Identity, IdentityError};
 pub use image_path::{ImagePath, ImagePathError};
 pub use layer::{Compression, Layer};
 pub use platform::{Architecture, Platform, PlatformError};
+pub use reference::{ImageRef, ReferenceError, Repository};
 pub use size::{Size, SizeError};
