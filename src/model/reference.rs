@@ -152,8 +152,7 @@ impl FromStr for ImageRef {
             }
             None => (None, text.to_owned()),
         };
-        let parsed: oci_client::Reference =
-            rest.parse().map_err(|error| wrong(&explain(&rest, &error)))?;
+        let parsed: oci_client::Reference = rest.parse().map_err(|error| wrong(&explain(&rest, &error)))?;
         let registry = match bracketed {
             Some(address) => parsed.registry().replacen("localhost", &format!("[{address}]"), 1),
             None => parsed.registry().to_owned(),
