@@ -13,6 +13,7 @@ mod identity;
 mod image_path;
 mod layer;
 mod platform;
+mod reference;
 mod size;
 
 pub use base_config::BaseConfig;
@@ -26,4 +27,5 @@ pub use identity::{Identity, IdentityError};
 pub use image_path::{ImagePath, ImagePathError};
 pub use layer::{Compression, Layer};
 pub use platform::{Architecture, Platform, PlatformError};
+pub use reference::{ImageRef, ReferenceError, Repository};
 pub use size::{Size, SizeError};
