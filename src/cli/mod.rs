@@ -1,1 +1,4 @@
 //! Words on the screen, flags, exit codes.
+
+pub mod progress;
+pub mod style;

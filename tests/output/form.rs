@@ -176,3 +176,29 @@ fn blobs_are_copies_not_hard_links() {
     assert_eq!(fs::read(&stored).unwrap(), fs::read(&written).unwrap());
     assert_ne!(fs::metadata(stored).unwrap().ino(), fs::metadata(written).unwrap().ino());
 }
+
+#[test]
+fn writers_of_one_layout_wait_for_each_other() {
+    let mut sample = Sample::new();
+    let names: Vec<String> = (0..8).map(|number| format!("core-{number}")).collect();
+    let images: Vec<ImageOutput> =
+        names.iter().map(|name| sample.image(&[name.as_str()], &Platform::ALL, name)).collect();
+    let layout = sample.directory.path().join("new/layout");
+    std::thread::scope(|scope| {
+        for image in &images {
+            scope.spawn(|| write("oci", &layout, &sample, std::slice::from_ref(image)));
+        }
+    });
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut found: Vec<&str> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap())
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, names);
+    // One common layer, and of each image two layers, two configs, two manifests and an index.
+    assert_eq!(fs::read_dir(layout.join("blobs/sha256")).unwrap().count(), 1 + 8 * 7);
+}
