@@ -94,13 +94,6 @@ impl ImagePath {
     }
 }
 
-/// For ranges of sorted paths: it orders and hashes as its text does.
-impl std::borrow::Borrow<str> for ImagePath {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for ImagePath {
     type Err = ImagePathError;
     fn from_str(text: &str) -> Result<Self, ImagePathError> {

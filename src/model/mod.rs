@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of files, clocks, networks or YAML. Everything else in imgpack is written in these words.
 
+mod base_config;
 mod base_facts;
 mod class;
 mod descriptor;
@@ -13,6 +14,7 @@ mod layer;
 mod platform;
 mod size;
 
+pub use base_config::{BaseConfig, BaseHealthcheck, BaseHistory};
 pub use base_facts::{BaseFacts, Fact, FactKind};
 pub use class::Class;
 pub use descriptor::{Descriptor, MediaType};

@@ -1,6 +1,6 @@
 use std::io::{self, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use super::read::TarError;
 
@@ -30,10 +30,9 @@ pub fn open<'a>(mut reader: impl Read + Send + 'a) -> Result<(Packing, Box<dyn R
         }
     }
     let gzip = head.starts_with(b"\x1f\x8b");
-    let whole = io::Cursor::new(head).chain(reader);
+    let whole = io::BufReader::with_capacity(64 * 1024, io::Cursor::new(head).chain(reader));
     if gzip {
-        let buffered = io::BufReader::with_capacity(64 * 1024, whole);
-        Ok((Packing::Gzip, Box::new(MultiGzDecoder::new(buffered))))
+        Ok((Packing::Gzip, Box::new(MultiGzDecoder::new(whole))))
     } else {
         Ok((Packing::Plain, Box::new(whole)))
     }

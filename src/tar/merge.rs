@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::ops::Bound;
 
 use super::read::{Member, MemberKind, TarError, TarReader, components, lossy, too_long};
 use crate::model::{BaseFacts, DiffId, Fact, FactKind, Hasher, ImagePath};
@@ -289,7 +288,11 @@ impl Merge {
 
     fn below(&self, directory: &str) -> Vec<ImagePath> {
         let prefix = format!("{directory}/");
-        let range = self.facts.tree.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
+        // A space is the first character that a name can have; names like `usr-x` stand between `usr` and `usr/x`.
+        let range = match ImagePath::parse(&format!("{prefix} ")) {
+            Ok(first) => self.facts.tree.range(first..),
+            Err(_) => return Vec::new(),
+        };
         range.map(|(path, _)| path).take_while(|path| path.as_str().starts_with(&prefix)).cloned().collect()
     }
 

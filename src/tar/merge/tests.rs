@@ -51,7 +51,11 @@ fn layers_are_merged_as_engines_do() {
         ("parents are made", &[&["f ./usr/bin/x 123"]], &["/usr/", "/usr/bin/", "/usr/bin/x 3"]),
         ("the root is passed over", &[&["d ./", "d /", "f a"]], &["/a 0"]),
         ("later wins", &[&["f a 1", "f a 22"], &["f a 333"]], &["/a 3"]),
-        ("removal", &[&["f d/a", "f d-b", "f d.c", "f e"], &["f .wh.d"]], &["/d-b 0", "/d.c 0", "/e 0"]),
+        (
+            "removal",
+            &[&["f d/a", "f d/ /x", "f d-b", "f d.c", "f e"], &["f .wh.d"]],
+            &["/d-b 0", "/d.c 0", "/e 0"],
+        ),
         ("removal of nothing", &[&["f a"], &["f .wh.b", "f x/.wh.y"]], &["/a 0"]),
         (
             "opaque, whatever the order",
@@ -91,8 +95,8 @@ fn layers_are_merged_as_engines_do() {
 
 #[test]
 fn contents_follow_links_at_the_end() {
-    let bundle = "/etc/ssl/certs/ca-certificates.crt";
     type Case<'a> = (&'a [&'a [&'a str]], &'a [(&'a str, &'a str)]);
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
     let cases: &[Case<'_>] = &[
         (&[&["f etc/passwd root", "f etc/shadow x"]], &[("/etc/passwd", "root")]),
         (&[&["f etc/passwd one"], &["f etc/passwd two"]], &[("/etc/passwd", "two")]),

@@ -34,7 +34,7 @@ fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut data = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
-        let length = (rest..).find(|length| length - rest == length.to_string().len()).unwrap();
+        let length = (rest..rest + 9).find(|length| length - rest == length.to_string().len()).unwrap();
         data.extend(format!("{length} {key}=").bytes());
         data.extend(*value);
         data.push(b'\n');
