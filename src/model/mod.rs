@@ -16,7 +16,7 @@ mod platform;
 mod reference;
 mod size;
 
-pub use base_config::BaseConfig;
+pub use base_config::{BaseConfig, BaseHealthcheck, BaseHistory};
 pub use base_facts::{BaseFacts, Fact, FactKind};
 pub use class::Class;
 pub use descriptor::{Descriptor, MediaType};

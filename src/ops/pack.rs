@@ -7,14 +7,14 @@ use crate::model::{Compression, Content, Descriptor, DiffId, EntryKind, Hasher, 
 use crate::plan::PlannedLayer;
 use crate::store::{Store, StoreError};
 use crate::system::{Cancel, IoError, fs};
-use crate::tar::{GzipWriter, TarError, write_tar};
+use crate::tar::{GzipWriter, WriteError, write_tar};
 
 /// Why a layer could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// Its entries could not be read or written.
     #[error(transparent)]
-    Tar(#[from] TarError),
+    Write(#[from] WriteError),
     /// It could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,11 +89,11 @@ fn make_layer(
             tee.finish()
         }
         Compression::Gzip(level) => {
-            let gzip = GzipWriter::new(blob, level).map_err(TarError::Write)?;
+            let gzip = GzipWriter::new(blob, level).map_err(WriteError::Write)?;
             let mut tee = Tee::new(gzip);
             write_tar(&planned.entries, &mut tee, &open_content, &stop)?;
             let (gzip, diff_id) = tee.finish();
-            (gzip.finish().map_err(TarError::Write)?, diff_id)
+            (gzip.finish().map_err(WriteError::Write)?, diff_id)
         }
     };
     let (digest, size) = blob.finish()?;

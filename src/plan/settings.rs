@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::model::{BaseConfig, BaseFacts, ImagePath, Owner, Platform};
+use crate::model::{BaseConfig, BaseFacts, BaseHealthcheck, ImagePath, Owner, Platform};
 use crate::spec::{HealthTest, Healthcheck, ImageSettings, Inherit, TargetValue, Template, Value};
 
 /// What a config says, with everything inherited and put in.
@@ -148,9 +149,9 @@ pub fn image_config(
             Inherit::Base => base.exposed_ports.clone(),
         },
         volumes: match &spec.volumes {
-            Inherit::Set(volumes) => base.volumes.union(volumes).cloned().collect(),
+            Inherit::Set(volumes) => base_volumes(base).chain(volumes.iter().cloned()).collect(),
             Inherit::Removed => BTreeSet::new(),
-            Inherit::Base => base.volumes.clone(),
+            Inherit::Base => base_volumes(base).collect(),
         },
         labels,
         annotations,
@@ -158,7 +159,7 @@ pub fn image_config(
         healthcheck: match &spec.healthcheck {
             Inherit::Set(check) => healthcheck(check),
             Inherit::Removed => None,
-            Inherit::Base => base.healthcheck.clone(),
+            Inherit::Base => base.healthcheck.as_ref().map(base_healthcheck),
         },
     })
 }
@@ -242,21 +243,44 @@ fn base_user(base: &BaseConfig, facts: &BaseFacts) -> Result<(String, Owner), Se
     Ok(numeric(uid, gid))
 }
 
-/// Docker's form: times in nanoseconds.
+/// The base's volumes; one that is no path of an image was never one.
+fn base_volumes(base: &BaseConfig) -> impl Iterator<Item = ImagePath> + '_ {
+    base.volumes.iter().filter_map(|path| ImagePath::parse(path).ok())
+}
+
+/// Docker's form: times in nanoseconds, 0 left out.
+fn docker_healthcheck(test: Vec<String>, times: [(&str, u64); 5]) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    object.insert("Test".into(), test.into());
+    for (name, value) in times.into_iter().filter(|(_, value)| *value > 0) {
+        object.insert(name.into(), value.into());
+    }
+    object.into()
+}
+
+fn base_healthcheck(check: &BaseHealthcheck) -> serde_json::Value {
+    let number = |value: i64| u64::try_from(value).unwrap_or_default();
+    let times = [
+        ("Interval", number(check.interval)),
+        ("Timeout", number(check.timeout)),
+        ("StartPeriod", number(check.start_period)),
+        ("StartInterval", number(check.start_interval)),
+        ("Retries", number(check.retries)),
+    ];
+    docker_healthcheck(check.test.clone(), times)
+}
+
 fn healthcheck(check: &Healthcheck) -> Option<serde_json::Value> {
     let HealthTest::Command(command) = &check.test else { return None };
-    let mut object = serde_json::Map::new();
-    let test: Vec<&str> = std::iter::once("CMD").chain(command.iter().map(String::as_str)).collect();
-    object.insert("Test".into(), test.into());
-    let times =
-        [("Interval", check.interval), ("Timeout", check.timeout), ("StartPeriod", check.start_period)];
-    for (name, time) in times {
-        if let Some(nanos) = time.and_then(|time| u64::try_from(time.as_nanos()).ok()) {
-            object.insert(name.into(), nanos.into());
-        }
-    }
-    if let Some(retries) = check.retries {
-        object.insert("Retries".into(), retries.into());
-    }
-    Some(object.into())
+    let test = std::iter::once("CMD".to_owned()).chain(command.iter().cloned()).collect();
+    let nanos =
+        |time: Option<Duration>| time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let times = [
+        ("Interval", nanos(check.interval)),
+        ("Timeout", nanos(check.timeout)),
+        ("StartPeriod", nanos(check.start_period)),
+        ("StartInterval", 0),
+        ("Retries", u64::from(check.retries.unwrap_or_default())),
+    ];
+    Some(docker_healthcheck(test, times))
 }

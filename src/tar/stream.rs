@@ -5,7 +5,7 @@ use crate::model::{Content, ContentDigest, Entries, EntryKind, Hasher, ImagePath
 
 /// Why a layer could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum TarError {
+pub enum WriteError {
     /// A file is no longer what it was when its digest was taken.
     #[error("{source_name} changed while it was packed as {path}")]
     Changed {
@@ -40,21 +40,21 @@ pub fn write_tar(
     out: &mut dyn Write,
     open: &dyn Fn(&Content) -> io::Result<Box<dyn Read>>,
     stop: &dyn Fn() -> bool,
-) -> Result<(), TarError> {
+) -> Result<(), WriteError> {
     let mut buffer = vec![0; 256 * 1024];
     for entry in entries.iter() {
         if stop() {
-            return Err(TarError::Cancelled);
+            return Err(WriteError::Cancelled);
         }
-        out.write_all(&header_blocks(entry)).map_err(TarError::Write)?;
+        out.write_all(&header_blocks(entry)).map_err(WriteError::Write)?;
         if let EntryKind::File { digest, size, content } = &entry.kind {
             copy_content(&entry.path, (content, digest, *size), out, open, &mut buffer)?;
             let padding = (512 - size % 512) % 512;
             #[expect(clippy::cast_possible_truncation, reason = "less than 512")]
-            out.write_all(&[0; 512][..padding as usize]).map_err(TarError::Write)?;
+            out.write_all(&[0; 512][..padding as usize]).map_err(WriteError::Write)?;
         }
     }
-    out.write_all(&[0; 1024]).map_err(TarError::Write)
+    out.write_all(&[0; 1024]).map_err(WriteError::Write)
 }
 
 fn copy_content(
@@ -63,13 +63,13 @@ fn copy_content(
     out: &mut dyn Write,
     open: &dyn Fn(&Content) -> io::Result<Box<dyn Read>>,
     buffer: &mut [u8],
-) -> Result<(), TarError> {
+) -> Result<(), WriteError> {
     let source_name = || match content {
         Content::Path(path) => path.display().to_string(),
         Content::Bytes(_) => "a composed file".to_owned(),
     };
-    let failed = |source| TarError::Read { path: path.clone(), source_name: source_name(), source };
-    let changed = || TarError::Changed { path: path.clone(), source_name: source_name() };
+    let failed = |source| WriteError::Read { path: path.clone(), source_name: source_name(), source };
+    let changed = || WriteError::Changed { path: path.clone(), source_name: source_name() };
     let mut reader = open(content).map_err(failed)?;
     let mut hasher = Hasher::new();
     let mut left = size;
@@ -82,7 +82,7 @@ fn copy_content(
         };
         left = left.checked_sub(count as u64).ok_or_else(changed)?;
         hasher.update(&buffer[..count]);
-        out.write_all(&buffer[..count]).map_err(TarError::Write)?;
+        out.write_all(&buffer[..count]).map_err(WriteError::Write)?;
     }
     if left != 0 || ContentDigest(hasher.finish()) != *digest { Err(changed()) } else { Ok(()) }
 }
