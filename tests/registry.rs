@@ -1,5 +1,13 @@
 //! Registries: the protocol and its faults against a scripted server, and the whole against a real registry.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+#![allow(
+    clippy::match_bool,
+    clippy::format_push_string,
+    reason = "scripts and texts of tests read best this way"
+)]
+
 #[path = "registry/access.rs"]
 mod access;
 #[path = "registry/fake.rs"]

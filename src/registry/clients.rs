@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
@@ -26,8 +27,8 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            stall: Duration::from_secs(60),
-            answer: Duration::from_secs(300),
+            stall: Duration::from_mins(1),
+            answer: Duration::from_mins(5),
         }
     }
 }
@@ -45,6 +46,7 @@ pub(super) struct Clients {
     ca_files: Vec<PathBuf>,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<Tls>,
+    oci: Mutex<BTreeMap<String, oci_client::Client>>,
 }
 
 struct Tls {
@@ -56,7 +58,7 @@ struct Tls {
 
 impl Clients {
     pub(super) fn new(patience: Patience, ca_files: Vec<PathBuf>) -> Self {
-        Self { patience, ca_files, plain: OnceLock::new(), tls: OnceLock::new() }
+        Self { patience, ca_files, plain: OnceLock::new(), tls: OnceLock::new(), oci: Mutex::default() }
     }
 
     /// The client for an address; no client follows redirects by itself.
@@ -109,10 +111,21 @@ impl Clients {
         Ok(self.tls.get_or_init(|| made))
     }
 
+    /// oci-client for a repository's registry; the same one each time, as it keeps connections.
+    pub(super) fn oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
+        let mut clients = self.oci.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(repository.authority()) {
+            return Ok(client.clone());
+        }
+        let client = self.new_oci(repository)?;
+        clients.insert(repository.authority().to_owned(), client.clone());
+        Ok(client)
+    }
+
     /// oci-client for one registry. It follows redirects by itself and looks at none of the rules for addresses, so
     /// it is kept on the registry's own host: whatever leads elsewhere is sent to a proxy that is not there. Where
     /// the environment names real proxies, those decide what can be reached.
-    pub(super) fn oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
+    fn new_oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
         let mut config = ClientConfig {
             protocol: ClientProtocol::Https,
             connect_timeout: Some(self.patience.connect),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::credentials::CredentialsError;
-use crate::model::{BlobDigest, Repository};
+use crate::model::{BlobDigest, ReferenceError, Repository};
 
 /// A request as messages may show it: no userinfo, no query, no header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +120,8 @@ pub enum RegistryError {
         status: u16,
         /// The registry's words.
         detail: Box<Detail>,
-        /// Which credentials were used.
-        looked: Box<Looked>,
+        /// Which credentials were looked for; `None` where none would have been sent.
+        looked: Option<Box<Looked>>,
     },
     /// The registry does not have it.
     #[error("{what} is not there: {request} was answered with {status}{detail}")]
@@ -239,6 +239,9 @@ pub enum RegistryError {
         #[source]
         source: Cause,
     },
+    /// A tag that is none.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// One tag asked to name two images.
     #[error("{reference} would be two images: {first} and {second}")]
     Conflict {
@@ -276,7 +279,7 @@ impl RegistryError {
             Self::Tls { host, .. } => Some(format!(
                 "if {host} has a certificate of your own CA, name the CA's file in SSL_CERT_FILE"
             )),
-            Self::Denied { request, looked, .. } => Some(denied_hint(request, looked)),
+            Self::Denied { request, looked: Some(looked), .. } => Some(denied_hint(request, looked)),
             Self::NotFound { request, .. } => {
                 Some(format!("`{}` may be misspelt, or not be pushed yet", request.repository))
             }
@@ -362,7 +365,7 @@ mod tests {
                 request: Box::new(Request::new("POST", &url, &repository)),
                 status: 403,
                 detail: Box::default(),
-                looked: Box::new(looked),
+                looked: Some(Box::new(looked)),
             }
             .hint()
             .unwrap()

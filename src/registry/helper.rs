@@ -3,14 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::credentials::{Credential, CredentialsError, password_of};
 
 /// A helper may ask a person, but not for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// An answer is two short texts.
 const LONGEST: u64 = 256 * 1024;
 
@@ -38,13 +38,10 @@ pub(super) fn ask(program: &str, server: &str) -> Result<Option<Credential>, Cre
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| failed(format!("cannot be started: {error}")))?;
-    let (status, output) = match talk(&mut child, server) {
-        Some(end) => end,
-        None => {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failed(format!("gave no answer within {} s", PATIENCE.as_secs())));
-        }
+    let Some((status, output)) = talk(&mut child, server) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(failed(format!("gave no answer within {} s", PATIENCE.as_secs())));
     };
     if !status.success() {
         return if String::from_utf8_lossy(&output).contains("credentials not found") {
@@ -75,20 +72,15 @@ fn talk(child: &mut Child, server: &str) -> Option<(ExitStatus, Vec<u8>)> {
         let _ = sender.send(output);
     });
     let output = receiver.recv_timeout(PATIENCE).ok()?;
-    // Its output is closed: what it still does is not waited for.
-    match child.try_wait().ok()? {
-        Some(status) => Some((status, output)),
-        None => {
-            let ended = std::time::Instant::now();
-            while ended.elapsed() < Duration::from_secs(5) {
-                if let Some(status) = child.try_wait().ok()? {
-                    return Some((status, output));
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            None
+    // With its output closed there is nothing left to say; it only has to end.
+    let closed = Instant::now();
+    while closed.elapsed() < Duration::from_secs(5) {
+        if let Some(status) = child.try_wait().ok()? {
+            return Some((status, output));
         }
+        std::thread::sleep(Duration::from_millis(2));
     }
+    None
 }
 
 #[cfg(test)]

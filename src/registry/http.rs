@@ -3,7 +3,9 @@
 
 use std::time::SystemTime;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
 use super::address;
@@ -54,8 +56,8 @@ impl<'a> Call<'a> {
         Ok(Self { method, url, repository, access, accept: None, body: None, range: None, follow: true })
     }
 
-    pub(super) fn request(&self) -> Box<Request> {
-        Box::new(Request::new(method_name(&self.method), &self.url, self.repository))
+    pub(super) fn request(&self) -> Request {
+        Request::new(method_name(&self.method), &self.url, self.repository)
     }
 }
 
@@ -131,7 +133,10 @@ impl Http {
             if let Some(first) = call.range {
                 request = request.header(RANGE, format!("bytes={first}-"));
             }
-            if let Some((content_type, body)) = call.body {
+            if let Some((_, [])) = call.body {
+                // Some registries want a length even of nothing, which is not sent by itself.
+                request = request.header(CONTENT_LENGTH, 0);
+            } else if let Some((content_type, body)) = call.body {
                 request = request.header(CONTENT_TYPE, content_type).body(body.to_vec());
             }
             if address::same_origin(&registry, &url) {
@@ -148,7 +153,7 @@ impl Http {
             url = self.location(call.repository, &shown(), &url, response.headers()).await?;
         }
         Err(RegistryError::Protocol {
-            request: call.request(),
+            request: Box::new(call.request()),
             reason: format!("more than {HOPS} redirects"),
         })
     }
@@ -215,11 +220,7 @@ impl Http {
     pub(super) async fn refusal(&self, call: &Call<'_>, response: Response, what: &str) -> RegistryError {
         let request = Box::new(Request::new(method_name(&call.method), response.url(), call.repository));
         let trusted = address::same_origin(response.url(), &call.url);
-        self.refusal_of(request, response, what, || match trusted {
-            true => self.auth.looked(call.repository),
-            false => Looked::default(),
-        })
-        .await
+        self.refusal_of(request, response, what, || trusted.then(|| self.auth.looked(call.repository))).await
     }
 
     pub(super) async fn refusal_of(
@@ -227,14 +228,14 @@ impl Http {
         request: Box<Request>,
         response: Response,
         what: &str,
-        looked: impl FnOnce() -> Looked,
+        looked: impl FnOnce() -> Option<Looked>,
     ) -> RegistryError {
         let status = response.status().as_u16();
         let wait = asked_wait(&response).filter(|wait| *wait > self.retry.longest);
         let body = self.read(&request, response, DETAIL, true).await.unwrap_or_default();
         let detail = Box::new(detail_of(&body));
         match status {
-            401 | 403 => RegistryError::Denied { request, status, detail, looked: Box::new(looked()) },
+            401 | 403 => RegistryError::Denied { request, status, detail, looked: looked().map(Box::new) },
             404 => RegistryError::NotFound { what: what.to_owned(), request, status, detail },
             _ => RegistryError::Status { request, status, detail, wait },
         }
@@ -315,12 +316,12 @@ pub(super) fn transport(request: Box<Request>, url: &Url, error: &reqwest::Error
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut at = Some(error);
     while let Some(error) = at {
-        // An io::Error hides what it was made of from `source`.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref()) {
+        if let Some(tls) = error.downcast_ref() {
             return Some(tls);
         }
-        at = error.source();
+        // An io::Error hides what it was made of from `source`.
+        let hidden = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        at = hidden.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     }
     None
 }

@@ -47,9 +47,9 @@ impl Memory {
     }
 }
 
-fn request(method: &'static str, repository: &Repository, rest: &str) -> Box<Request> {
+fn request(method: &'static str, repository: &Repository, rest: &str) -> Request {
     let url = format!("memory://{repository}/{rest}");
-    Box::new(Request { method, url, repository: repository.clone() })
+    Request { method, url, repository: repository.clone() }
 }
 
 fn status(
@@ -59,7 +59,7 @@ fn status(
     status: u16,
     code: &str,
 ) -> RegistryError {
-    let request = request(method, repository, rest);
+    let request = Box::new(request(method, repository, rest));
     let detail = Box::new(Detail { code: Some(code.to_owned()), message: None });
     match status {
         404 => {

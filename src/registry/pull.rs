@@ -109,7 +109,7 @@ impl Http {
                 Ok(()) => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
-                    RegistryError::Broken { request: call.request(), source: Cause(ended) }
+                    RegistryError::Broken { request: Box::new(call.request()), source: Cause(ended) }
                 }
                 Err(error) => error,
             };
@@ -128,25 +128,22 @@ impl Http {
         let mut call = Call::new(Method::HEAD, repository, &path, Access::Pull)?;
         call.follow = false;
         let head = self.send(&call).await?;
-        match head.status().as_u16() {
-            200..=299 => {
-                let size = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-                if let Some(found) = size.and_then(|text| text.parse().ok())
-                    && found != arriving.blob.size
-                    && found != 0
-                {
-                    return Err(RegistryError::Size {
-                        what: arriving.what.clone(),
-                        expected: arriving.blob.size,
-                        found,
-                        more: false,
-                    });
-                }
-                self.fetch_here(repository, arriving).await
+        if head.status().is_success() {
+            let size = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+            let size = size.and_then(|text| text.parse().ok()).filter(|size| *size != 0);
+            if let Some(found) = size.filter(|size| *size != arriving.blob.size) {
+                let (what, expected) = (arriving.what.clone(), arriving.blob.size);
+                return Err(RegistryError::Size { what, expected, found, more: false });
             }
-            // Elsewhere: every step is checked, which oci-client would not do.
-            _ => self.fetch_elsewhere(repository, &path, arriving).await,
+            let before = arriving.written;
+            match self.fetch_here(repository, arriving).await {
+                // Some registries answer HEAD themselves and lead GET elsewhere, where oci-client is kept from.
+                Err(RegistryError::Unreachable { .. }) if arriving.written == before => {}
+                result => return result,
+            }
         }
+        // Every step elsewhere is checked, which oci-client would not do.
+        self.fetch_elsewhere(repository, &path, arriving).await
     }
 
     async fn fetch_here(
@@ -155,7 +152,7 @@ impl Http {
         arriving: &mut Arriving<'_>,
     ) -> Result<(), RegistryError> {
         let call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
-        let request = || call.request();
+        let request = || Box::new(call.request());
         let (client, reference) = self.oci_client(repository).await?;
         let layer = OciDescriptor {
             media_type: arriving.blob.media_type.as_str().to_owned(),
@@ -227,7 +224,10 @@ impl Http {
             let page = client.list_tags(&reference, &auth, Some(PAGE), last.as_deref());
             let page = within(self.patience.stall, page)
                 .await
-                .ok_or_else(|| RegistryError::Broken { request: call.request(), source: stalled() })?
+                .ok_or_else(|| RegistryError::Broken {
+                    request: Box::new(call.request()),
+                    source: stalled(),
+                })?
                 .map_err(|error| self.translate(&call, &repository.to_string(), error))?;
             let known = tags.len();
             last = page.tags.last().cloned();
@@ -237,7 +237,7 @@ impl Http {
             }
             if tags.len() > MOST_TAGS {
                 return Err(RegistryError::Protocol {
-                    request: call.request(),
+                    request: Box::new(call.request()),
                     reason: format!("more than {MOST_TAGS} tags"),
                 });
             }
@@ -269,12 +269,12 @@ impl Http {
 
     /// oci-client's errors in our words; its own hold addresses.
     fn translate(&self, call: &Call<'_>, what: &str, error: OciDistributionError) -> RegistryError {
-        let request = call.request();
+        let request = Box::new(call.request());
         let status = |status: u16, detail: Detail| {
-            let (request, detail) = (call.request(), Box::new(detail));
+            let (request, detail) = (Box::new(call.request()), Box::new(detail));
             match status {
                 401 | 403 => {
-                    let looked = Box::new(self.auth.looked(call.repository));
+                    let looked = Some(Box::new(self.auth.looked(call.repository)));
                     RegistryError::Denied { request, status, detail, looked }
                 }
                 404 => RegistryError::NotFound { what: what.to_owned(), request, status, detail },

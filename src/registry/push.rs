@@ -177,10 +177,7 @@ fn tags_of(job: &PushJob, digests: &[BlobDigest]) -> Result<Vec<BTreeSet<ImageRe
     for (image, digest) in job.images.iter().zip(digests) {
         let mut tags = BTreeSet::new();
         for tag in &image.tags {
-            let reference = image.repository.tagged(tag).map_err(|source| RegistryError::Manifest {
-                reference: source.text,
-                reason: source.reason,
-            })?;
+            let reference = image.repository.tagged(tag)?;
             match owners.insert(reference.clone(), *digest) {
                 Some(first) if first != *digest => {
                     return Err(RegistryError::Conflict {

@@ -13,7 +13,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 4, first: Duration::from_millis(300), longest: Duration::from_secs(60) }
+        Self { attempts: 4, first: Duration::from_millis(300), longest: Duration::from_mins(1) }
     }
 }
 

@@ -100,7 +100,7 @@ impl Http {
             })
             .await?;
         if !response.status().is_success() {
-            let looked = || self.auth.looked(repository);
+            let looked = || Some(self.auth.looked(repository));
             return Err(self.refusal_of(shown(), response, "the token server", looked).await);
         }
         let body = self.read(&shown(), response, LONGEST, false).await?;

@@ -76,7 +76,6 @@ impl Http {
         loop {
             let mut call = Call::new(Method::POST, repository, "blobs/uploads/", Access::Push)?;
             call.follow = false;
-            // Some registries want a length even of nothing.
             call.body = Some(("application/octet-stream", &[]));
             let response = self.send(&call).await?;
             match response.status().as_u16() {
@@ -84,7 +83,7 @@ impl Http {
                 202 => {}
                 200..=399 => {
                     return Err(RegistryError::Protocol {
-                        request: call.request(),
+                        request: Box::new(call.request()),
                         reason: format!("{} instead of 202 for an upload", response.status()),
                     });
                 }
@@ -128,7 +127,7 @@ impl Http {
         what: &str,
         own: bool,
     ) -> RegistryError {
-        let looked = || if own { self.auth.looked(repository) } else { super::error::Looked::default() };
+        let looked = || own.then(|| self.auth.looked(repository));
         self.refusal_of(request, response, what, looked).await
     }
 

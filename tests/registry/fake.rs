@@ -11,16 +11,16 @@ use base64::Engine as _;
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    pub method: String,
-    pub target: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
     /// `METHOD target`, and who asks: `[Basic user:password]`, `[Bearer token]` or nothing.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let who = match self.headers.get("authorization").map(|text| text.split_once(' ').unwrap()) {
             Some(("Basic", text)) => {
                 let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
@@ -32,67 +32,79 @@ impl Asked {
         format!("{} {}{who}", self.method, self.target)
     }
 
-    pub fn bearer(&self) -> Option<&str> {
+    pub(crate) fn bearer(&self) -> Option<&str> {
         self.headers.get("authorization")?.strip_prefix("Bearer ")
     }
 }
 
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    /// As it should; the connection stays open.
+    #[default]
+    Whole,
+    /// Closed after so many bytes of the body.
+    Cut(usize),
+    /// Closed before the first word.
+    HungUp,
+    /// Never.
+    Silent,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// Close after so many bytes of the body, or before the head where it is `None` in `Some`.
-    cut: Option<Option<usize>>,
-    silent: bool,
+    end: End,
 }
 
 impl Reply {
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
-    pub fn body(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, body: body.into(), ..Self::default() }
     }
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    pub(crate) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.headers.push((name.to_owned(), format!("{value}")));
         self
     }
-    pub fn and_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn and_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
     /// Promises the whole body and closes after `count` bytes of it.
-    pub fn cut_after(mut self, count: usize) -> Self {
-        self.cut = Some(Some(count));
+    pub(crate) fn cut_after(mut self, count: usize) -> Self {
+        self.end = End::Cut(count);
         self
     }
     /// Closes the connection without a word.
-    pub fn hang_up() -> Self {
-        Self { cut: Some(None), ..Self::default() }
+    pub(crate) fn hang_up() -> Self {
+        Self { end: End::HungUp, ..Self::default() }
     }
     /// Never answers.
-    pub fn silence() -> Self {
-        Self { silent: true, ..Self::default() }
+    pub(crate) fn silence() -> Self {
+        Self { end: End::Silent, ..Self::default() }
     }
 }
 
 type Script = dyn FnMut(&Asked) -> Reply + Send;
 
-pub struct Fake {
-    pub address: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Fake {
-    pub fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
         Self::serve(None, script)
     }
 
-    pub fn start_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn start_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
         use rustls::pki_types::pem::PemObject as _;
         use rustls::pki_types::{CertificateDer, PrivateKeyDer};
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/registry/tls");
@@ -143,17 +155,12 @@ impl Fake {
         Self { address, asked, stop, accepting: Some(accepting) }
     }
 
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    pub fn requests(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// What was asked, a line each.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().iter().map(Asked::line).collect()
     }
 }
@@ -174,16 +181,20 @@ fn talk<S: Read + Write>(
     script: &Mutex<Box<Script>>,
 ) -> std::io::Result<()> {
     loop {
+        // A TLS hello where plain HTTP is spoken.
+        if stream.fill_buf()?.first() == Some(&0x16) {
+            return stream.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+        }
         let Some(asked) = read(&mut stream)? else { return Ok(()) };
         log.lock().unwrap().push(asked.clone());
         let reply = (script.lock().unwrap())(&asked);
-        if reply.silent {
+        if reply.end == End::Silent {
             // Until the other side gives up.
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest)?;
             return Ok(());
         }
-        if reply.cut == Some(None) {
+        if reply.end == End::HungUp {
             return Ok(());
         }
         let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
@@ -198,11 +209,11 @@ fn talk<S: Read + Write>(
         let out = stream.get_mut();
         out.write_all(head.as_bytes())?;
         if asked.method != "HEAD" {
-            let end = reply.cut.flatten().unwrap_or(reply.body.len());
+            let end = if let End::Cut(end) = reply.end { end } else { reply.body.len() };
             out.write_all(&reply.body[..end])?;
         }
         out.flush()?;
-        if reply.cut.is_some() {
+        if reply.end != End::Whole {
             return Ok(());
         }
     }

@@ -142,17 +142,29 @@ fn redirects_that_break_the_rules_are_not_followed() {
 }
 
 #[test]
-fn a_registry_cannot_lead_oci_client_away() {
-    // HEAD says that the bytes are here, GET leads to another host.
-    let elsewhere = Fake::start(|asked| ranged(asked, &body()));
-    let location = format!("http://localhost:{}/blob", elsewhere.address.port());
-    let server = Fake::start(move |asked| match asked.method.as_str() {
-        "HEAD" => Reply::body(body()),
-        _ => Reply::status(307).with("Location", &location),
-    });
-    let error = told(&pull(&server, &anonymous()).unwrap_err());
-    assert!(error.contains("GET http://127.0.0.1:"), "{error}");
-    assert_eq!(elsewhere.lines(), Vec::<String>::new());
+fn a_registry_that_leads_only_get_elsewhere_is_followed_by_the_rules() {
+    let store = Fake::start(|asked| ranged(asked, &body()));
+    let allowed = format!("http://localhost:{}/blob", store.address.port());
+    for (location, expected) in
+        [(allowed.as_str(), None), ("http://10.0.0.1/", Some("led to http://10.0.0.1/"))]
+    {
+        let location = location.to_owned();
+        let server =
+            Fake::start(move |asked| match (asked.method.as_str(), asked.headers.get("authorization")) {
+                (_, None) => Reply::status(401).with("WWW-Authenticate", "Basic"),
+                ("HEAD", _) => Reply::body(body()),
+                _ => Reply::status(307).with("Location", &location),
+            });
+        let directory = tempfile::tempdir().unwrap();
+        let json = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpnZWhlaW0="}}}}}}"#, server.address);
+        let pulled = pull(&server, &with_credentials(directory.path(), &json));
+        match expected {
+            None => assert!(pulled.unwrap() == body()),
+            Some(expected) => assert!(told(&pulled.unwrap_err()).contains(expected)),
+        }
+    }
+    // oci-client, which would follow unasked, never got there.
+    assert_eq!(store.lines(), ["GET /blob"]);
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn a_blob_is_asked_for_then_sent_in_one_piece_from_its_file() {
             format!("PUT /v2/acme/web/blobs/uploads/7?_state=a%2Fb&digest={}", digest.replace(':', "%3A")),
         ]
     );
+    assert_eq!(server.requests()[1].headers["content-length"], "0");
     let put = server.requests().pop().unwrap();
     assert_eq!(put.headers["content-length"], "3000000");
     assert!(!put.headers.contains_key("transfer-encoding"));
