@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::service::Site;
@@ -67,22 +67,25 @@ impl Drafts {
     /// The mistakes with their places; one that was found more than once (in what is extended, once for each
     /// service that does) is said once.
     pub(in crate::spec) fn finish(self, sources: &Sources) -> Problems {
-        let problems: BTreeSet<Problem> = self
-            .0
-            .into_iter()
-            .map(|draft| {
-                let needle = draft.needle.as_deref();
-                let span = needle.and_then(|text| sources.find(draft.span, text)).unwrap_or(draft.span);
-                let line = sources.line(span.file, span.line).filter(|line| !line.trim().is_empty());
-                Problem {
-                    site: sources.site(span),
-                    message: draft.message,
-                    hint: draft.hint,
-                    excerpt: line.map(|line| (line.to_owned(), span.width)),
-                }
-            })
-            .collect();
-        Problems(problems.into_iter().collect())
+        let mut problems: BTreeMap<(Site, String), Problem> = BTreeMap::new();
+        for draft in self.0 {
+            let needle = draft.needle.as_deref();
+            let span = needle.and_then(|text| sources.find(draft.span, text)).unwrap_or(draft.span);
+            let line = sources.line(span.file, span.line).filter(|line| !line.trim().is_empty());
+            let site = sources.site(span);
+            problems.entry((site.clone(), draft.message.clone())).or_insert(Problem {
+                site,
+                message: draft.message,
+                hint: draft.hint,
+                excerpt: line.map(|line| (line.to_owned(), span.width)),
+            });
+        }
+        Problems(problems.into_values().collect())
+    }
+
+    /// Takes over the mistakes of `other`.
+    pub(in crate::spec) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 }
 

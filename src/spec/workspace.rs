@@ -98,8 +98,9 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     if !head.api_version.is_said() {
         drafts.say(begin, "no `apiVersion`").hint("begin with `apiVersion: imgpack/v1`");
     }
-    if let Some(format) = head.format.get().filter(|format| format.value.0 == 0) {
-        drafts.say(format.span, "`format` is 1");
+    if let Some(format) = head.format.get().filter(|format| format.value.0 != 1) {
+        let message = format!("format {} of layers is not known to this version of imgpack", format.value.0);
+        drafts.say(format.span, message).hint("write `format: 1`");
     }
     let registry = head.registry.value().map(|registry| registry.0.0.clone());
     let defaults = head.defaults.get().and_then(|_| node.get("defaults"));
@@ -115,6 +116,12 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
         documents.add_folder(DEFAULT_SPECS, None, WORKSPACE_FILE);
     }
     for (name, entry) in node.get("services").and_then(Node::map).into_iter().flatten() {
+        if entry.node.content == Content::Null {
+            documents
+                .drafts
+                .say(entry.key, format!("service `{name}` is empty"))
+                .hint(format!("write `{name}: {{}}`"));
+        }
         documents.add_inline(name, entry.key, &entry.node);
     }
     let mut merged = Vec::new();

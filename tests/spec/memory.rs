@@ -4,22 +4,22 @@ use imgpack::spec::{Files, ImageSpec, Problems, ReadError, Workspace, load};
 
 /// Spec files that are no files.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(pub BTreeMap<String, String>);
+pub(crate) struct Memory(pub(crate) BTreeMap<String, String>);
 
 impl Memory {
     /// A workspace of `imgpack.yaml` and buildspecs, by path.
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let mut memory =
             Self(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect());
         memory.0.entry("imgpack.yaml".to_owned()).or_insert_with(|| "apiVersion: imgpack/v1\n".to_owned());
         memory
     }
 
-    pub fn load(&self) -> Result<Workspace, Problems> {
+    pub(crate) fn load(&self) -> Result<Workspace, Problems> {
         load(self, &[])
     }
 
-    pub fn load_with(&self, sets: &[&str]) -> Result<Workspace, Problems> {
+    pub(crate) fn load_with(&self, sets: &[&str]) -> Result<Workspace, Problems> {
         load(self, &sets.iter().map(|set| set.parse().unwrap()).collect::<Vec<_>>())
     }
 }
@@ -41,12 +41,12 @@ impl Files for Memory {
 }
 
 /// The plain spec of one buildspec, `buildspecs/app.yaml`.
-pub fn one(text: &str) -> ImageSpec {
+pub(crate) fn one(text: &str) -> ImageSpec {
     try_one(text).unwrap_or_else(|message| panic!("{text}\n{message}"))
 }
 
 /// The same, or the message.
-pub fn try_one(text: &str) -> Result<ImageSpec, String> {
+pub(crate) fn try_one(text: &str) -> Result<ImageSpec, String> {
     let workspace = Memory::new(&[("buildspecs/app.yaml", text)]).load().map_err(|p| p.to_string())?;
     workspace
         .select(&["app".parse().unwrap()], None)

@@ -280,7 +280,12 @@ record! {
 impl Shape for HealthForm {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match &node.content {
-            Content::Map(_) => Health::read(node, reader).map(|health| Self::Map(Box::new(health))),
+            Content::Map(map) => {
+                let health = Health::read(node, reader)?;
+                // Refused, and that is enough to say of it.
+                let probes = ["http", "grpc", "tcp"].iter().any(|probe| map.contains_key(*probe));
+                (!probes).then(|| Self::Map(Box::new(health)))
+            }
             Content::Scalar(text, _) if &**text == "none" => Some(Self::None),
             Content::Scalar(text, _)
                 if ["http://", "https://", "grpc://", "grpcs://", "tcp://"]

@@ -29,7 +29,7 @@ pub(in crate::spec) fn home_of(name: &str) -> Option<&'static str> {
     }
     let mut homes = [
         has::<Image>(name),
-        has::<Patch>(name),
+        has::<Patch>(name).map(|_| "a service"),
         has::<Workspace>(name),
         has::<BuildMap>(name),
         has::<Go>(name),

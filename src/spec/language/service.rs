@@ -43,7 +43,7 @@ record! {
 
 record! {
     /// Everything that defaults, templates, images, variants and `--set` can change.
-    struct Patch("a service") {
+    struct Patch("") {
         /// Where the sources are: a directory, or a map. Default: the workspace root.
         "source" => source: SourceForm,
         /// Build arguments: `--set args.NAME=…`, `${arg.NAME}`.

@@ -81,6 +81,9 @@ impl FromText for Duration {
         }
         Ok(Self::from_millis(total))
     }
+    fn meant_by_number(text: &str) -> Option<String> {
+        Some(format!("{text}s, if seconds are meant"))
+    }
     fn schema() -> serde_json::Value {
         serde_json::json!({ "type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" })
     }

@@ -13,7 +13,7 @@ record! {
         /// Versions of imgpack that can read it, like `">=0.1"`.
         "requires" => requires: Plain<Requirement>,
         /// Version of the layers' bytes: `1`.
-        "format" => format: Int<1>,
+        "format" => format: Int<1000>,
         /// Registry, and path in it, that repositories are below: `ghcr.io/acme`.
         "registry" => registry: Plain<Registry>,
         /// Folders with buildspecs. Default: `buildspecs`, where there is one.

@@ -26,47 +26,43 @@ impl Resolver<'_> {
 
     fn go(&mut self, set: &Set<Go>) -> Option<Build> {
         let go = &set.value;
-        let package = match go.package.get() {
-            Some(package) => {
-                let text = self.late(&package.value)?;
-                self.go_package(&text, package.span)?
-            }
-            None => ".".to_owned(),
-        };
+        let package = go.package.get().map(|package| {
+            let text = self.late(&package.value)?;
+            self.go_package(&text, package.span)
+        });
         if let Some(cgo) = go.cgo.get().filter(|cgo| cgo.value) {
             self.reader
                 .say(cgo.span, "`cgo: true` (C in Go programs) is not in this version of imgpack yet")
                 .hint("programs are built with CGO_ENABLED=0");
         }
-        let to = if let Some(to) = go.to.value() {
-            self.late(to)?
-        } else {
-            let name = package.rsplit('/').next().filter(|name| *name != ".");
-            let name = name.unwrap_or(&self.subject.identity.service);
-            match ImagePath::parse(&format!("/app/{name}")) {
-                Ok(path) => path,
-                Err(error) => {
-                    self.reader.say(set.span, error.to_string()).hint("say `to:`");
-                    return None;
-                }
-            }
-        };
+        let to = self.word(&go.to);
+        let tags = self.option_words(&go.tags, "a build tag");
+        let ldflags = self.word(&go.ldflags).unwrap_or_else(|| "-s -w".to_owned());
         let mut stamp = BTreeMap::new();
         for (variable, row) in go.stamp.rows() {
-            if let Some(template) = row.field.value() {
-                let template = self.template(template, Place::GoStamp)?;
-                stamp.insert(variable.clone(), template);
+            let template = row.field.value().and_then(|template| self.template(template, Place::GoStamp));
+            stamp.extend(template.map(|template| (variable.clone(), template)));
+        }
+        let env = self.build_env(&go.env);
+        let package = package.unwrap_or_else(|| Some(".".to_owned()))?;
+        let to = match to {
+            Some(to) => to,
+            None => self.go_binary(&package, set.span)?,
+        };
+        Some(Build::Go(GoBuild { package, to, tags, ldflags, stamp, env, class: Class::App }))
+    }
+
+    /// `/app/` and the last component of the package, or the service's name.
+    fn go_binary(&mut self, package: &str, span: Span) -> Option<ImagePath> {
+        let name = package.rsplit('/').next().filter(|name| *name != ".");
+        let name = name.unwrap_or(&self.subject.identity.service);
+        match ImagePath::parse(&format!("/app/{name}")) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.reader.say(span, error.to_string()).hint("say `to:`");
+                None
             }
         }
-        Some(Build::Go(GoBuild {
-            package,
-            to,
-            tags: self.option_words(&go.tags, "a build tag"),
-            ldflags: self.word(&go.ldflags).unwrap_or_else(|| "-s -w".to_owned()),
-            stamp,
-            env: self.build_env(&go.env),
-            class: Class::App,
-        }))
     }
 
     /// `.` or `./…`, normalised, never out of the module.

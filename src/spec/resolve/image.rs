@@ -177,7 +177,10 @@ impl Resolver<'_> {
             });
         };
         let command = self.texts(&health.command, |word| word);
-        if command.is_empty() && !matches!(health.command, Field::Broken) {
+        if command.is_empty()
+            && !matches!(health.command, Field::Broken)
+            && !health.command.value().is_some_and(|items| items.1)
+        {
             self.reader
                 .say(set.span, "`healthcheck` without `command`")
                 .hint("write `command: [PROGRAM, ARGUMENT]`, or `healthcheck: none`");

@@ -52,9 +52,16 @@ pub(in crate::spec) fn resolve(
     sources: &Sources,
     drafts: &mut Drafts,
 ) -> Option<ImageSpec> {
+    // Every part was read where it was written: what is wrong with one was said there.
+    let mut again = Drafts::default();
+    let patch = Patch::read(node, &mut Reader::new(sources, &mut again));
+    let broken = !again.is_empty();
+    if broken && drafts.is_empty() {
+        drafts.append(again);
+    }
+    let patch = patch?;
     let before = drafts.len();
-    let mut reader = Reader::new(sources, drafts);
-    let patch = Patch::read(node, &mut reader)?;
+    let reader = Reader::new(sources, drafts);
     let args = patch
         .args
         .rows()
@@ -62,7 +69,7 @@ pub(in crate::spec) fn resolve(
         .collect();
     let stamp = patch.stamp.value().copied().unwrap_or(false);
     let spec = Resolver { reader, args, stamp, subject }.image_spec(&patch);
-    (drafts.len() == before).then_some(spec).flatten()
+    (!broken && drafts.len() == before).then_some(spec).flatten()
 }
 
 struct Resolver<'a> {
@@ -289,17 +296,20 @@ impl Resolver<'_> {
         }
         let mut done: Vec<Resolved> = Vec::new();
         for (mut tag, span) in tags {
+            let constant = |tag: &Resolved| match tag.0.as_slice() {
+                [] => Some(String::new()),
+                [Part::Text(text)] => Some(text.clone()),
+                _ => None,
+            };
+            let written = constant(&tag);
             match tag.0.last_mut() {
                 Some(Part::Text(last)) => last.push_str(&suffix),
                 _ if suffix.is_empty() => {}
                 _ => tag.0.push(Part::Text(suffix.clone())),
             }
-            let constant = match tag.0.as_slice() {
-                [] => Some(""),
-                [Part::Text(text)] => Some(text.as_str()),
-                _ => None,
-            };
-            if let Some(Err(message)) = constant.map(language::check_tag) {
+            let checked = written.map_or(Ok(()), |text| language::check_tag(&text));
+            let whole = || constant(&tag).map_or(Ok(()), |text| language::check_tag(&text));
+            if let Err(message) = checked.and_then(|()| whole()) {
                 self.reader
                     .say(span, message)
                     .hint("at most 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`");
@@ -319,7 +329,7 @@ impl Resolver<'_> {
                 platforms.push(platform);
             }
         }
-        if let Some(set) = patch.platforms.get().filter(|set| set.value.0.is_empty()) {
+        if let Some(set) = patch.platforms.get().filter(|set| set.value.0.is_empty() && !set.value.1) {
             self.reader.say(set.span, "no platforms: an image is for one at least");
         } else if !patch.platforms.is_said() {
             platforms.extend(Platform::ALL);

@@ -12,6 +12,10 @@ pub(in crate::spec) trait FromText: Sized + Clone {
     const WANTED: &'static str = "text";
     /// Reads itself.
     fn from_text(text: &str, origin: &Origin<'_>) -> Result<Self, Wrong>;
+    /// What was most likely meant by an unquoted number, if not its digits.
+    fn meant_by_number(_: &str) -> Option<String> {
+        None
+    }
     /// Itself as JSON Schema.
     fn schema() -> Json {
         json!({ "type": "string" })
@@ -83,7 +87,7 @@ pub(in crate::spec) enum Late<T> {
 
 impl<T: FromText> Shape for Late<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = read_text(node, T::WANTED, reader)?;
+        let text = read_text(node, T::WANTED, T::meant_by_number, reader)?;
         if text.contains("${") {
             let template = Template::read(node, reader)?;
             let Some(text) = template.expression.constant() else { return Some(Self::Later(template)) };

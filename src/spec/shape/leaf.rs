@@ -9,7 +9,14 @@ use crate::spec::value::Expression;
 use crate::spec::yaml::{self, Content, Node, Style, classify};
 
 /// Reads text; says how to quote a number or boolean that is meant as text.
-pub(super) fn read_text<'a>(node: &'a Node, wanted: &str, reader: &mut Reader<'_>) -> Option<&'a str> {
+///
+/// `meant` is what a number most likely stands for, if that is not just its digits.
+pub(super) fn read_text<'a>(
+    node: &'a Node,
+    wanted: &str,
+    meant: fn(&str) -> Option<String>,
+    reader: &mut Reader<'_>,
+) -> Option<&'a str> {
     if let Content::Scalar(text, style) = &node.content {
         if *style != Style::Plain || classify(text) == yaml::Plain::Text {
             return Some(text);
@@ -18,7 +25,11 @@ pub(super) fn read_text<'a>(node: &'a Node, wanted: &str, reader: &mut Reader<'_
             Some(octal) => format!("\"0{octal}\""),
             None => format!("\"{text}\""),
         };
-        reader.wrong(node, wanted).hint(format!("YAML reads {text} as {}: write {quoted}", node.describe()));
+        let hint = match meant(text) {
+            Some(meant) => format!("write {meant}"),
+            None => format!("YAML reads {text} as {}: write {quoted}", node.describe()),
+        };
+        reader.wrong(node, wanted).hint(hint);
         return None;
     }
     reader.wrong(node, wanted);
@@ -31,7 +42,7 @@ pub(in crate::spec) struct Plain<T>(pub(in crate::spec) T);
 
 impl<T: FromText> Shape for Plain<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = read_text(node, T::WANTED, reader)?;
+        let text = read_text(node, T::WANTED, T::meant_by_number, reader)?;
         if text.contains("${") {
             let message = format!("no values are put into `{}`", reader.at());
             reader.say(node.span, message).at_text("${");
@@ -62,7 +73,7 @@ pub(in crate::spec) struct Template {
 
 impl Shape for Template {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = read_text(node, "text", reader)?;
+        let text = read_text(node, "text", |_| None, reader)?;
         if text.contains('\0') {
             reader.say(node.span, "a NUL character, which no text of an image can hold");
             return None;
@@ -150,9 +161,9 @@ impl<const MAX: u32> Shape for Int<MAX> {
     }
 }
 
-/// A list; the right ones of its items.
+/// A list: the right ones of its items, and whether there are wrong ones.
 #[derive(Debug, Clone)]
-pub(in crate::spec) struct Items<T>(pub(in crate::spec) Vec<(T, Span)>);
+pub(in crate::spec) struct Items<T>(pub(in crate::spec) Vec<(T, Span)>, pub(in crate::spec) bool);
 
 impl<T: Shape> Shape for Items<T> {
     const LIST: bool = true;
@@ -163,10 +174,13 @@ impl<T: Shape> Shape for Items<T> {
             // `--set tags=edge`: a list of one.
             Content::Scalar(_, Style::Argument) => std::slice::from_ref(node),
             _ => {
-                let hint = node
-                    .text()
-                    .filter(|text| text.len() < 40 && !text.contains(['[', ']', ',', '\n', ' ']))
-                    .map(|text| format!("write [{text}]"));
+                let hint = node.text().map(|text| {
+                    if text.len() < 40 && !text.contains(['[', ']', ',', '\n', ' ']) {
+                        format!("write [{text}]")
+                    } else {
+                        "write it as a list: [ONE, \"AND ANOTHER\"]".to_owned()
+                    }
+                });
                 reader.wrong(node, &Self::wanted()).maybe_hint(hint);
                 return None;
             }
@@ -181,13 +195,16 @@ impl<T: Shape> Shape for Items<T> {
                 read.push((value, item.span));
             }
         }
-        (reader.drafts.len() == before).then_some(Self(read))
+        Some(Self(read, reader.drafts.len() > before))
     }
     fn schema(schemas: &mut Schemas) -> Json {
         json!({ "type": "array", "items": T::schema(schemas) })
     }
     fn wanted() -> String {
-        format!("a list, each item {}", T::wanted())
+        match T::wanted().as_str() {
+            "text" => "a list of texts".to_owned(),
+            item => format!("a list, each item {item}"),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use serde_json::{Map as JsonMap, Value as Json, json};
 
+use super::table::MERGE_KEY;
 use super::{Reader, Schemas, nullable};
 use crate::spec::language;
 use crate::spec::problem::nearest;
@@ -126,7 +127,7 @@ macro_rules! record {
                 $crate::spec::shape::record_schema::<Self>(schemas)
             }
             fn wanted() -> String {
-                concat!("a map (", $label, ")").to_owned()
+                "a map".to_owned()
             }
         }
     };
@@ -136,7 +137,7 @@ pub(in crate::spec) use record;
 /// Reads a record: every field that is there, every mistake.
 pub(in crate::spec) fn read_record<R: Record>(node: &Node, reader: &mut Reader<'_>) -> Option<R> {
     let Content::Map(map) = &node.content else {
-        reader.wrong(node, &format!("a map, {},", R::LABEL));
+        reader.wrong(node, "a map");
         return None;
     };
     let mut record = R::default();
@@ -199,7 +200,7 @@ fn unknown<R: Record>(name: &str, entry: &Entry, reader: &mut Reader<'_>) {
     let names: Vec<&str> = R::names().iter().filter(|field| !field.later).map(|field| field.name).collect();
     let camel = camel_case(name);
     let hint = if name == "<<" {
-        Some("YAML 1.2 has no merge keys: use `extends`".to_owned())
+        Some(MERGE_KEY.to_owned())
     } else if camel != name && R::names().iter().any(|field| field.name == camel) {
         Some(format!("names are camelCase: write `{camel}`"))
     } else if let Some(near) = nearest(name, names.iter().copied()) {
@@ -213,7 +214,12 @@ fn unknown<R: Record>(name: &str, entry: &Entry, reader: &mut Reader<'_>) {
     } else {
         Some(format!("known are {}", names.join(", ")))
     };
-    reader.say(entry.key, format!("unknown field `{name}` in {}", R::LABEL)).maybe_hint(hint);
+    let place = match R::LABEL {
+        // One type with several homes.
+        "" => format!("`{}`", reader.at()),
+        label => label.to_owned(),
+    };
+    reader.say(entry.key, format!("unknown field `{name}` in {place}")).maybe_hint(hint);
 }
 
 /// `start_period` or `start-period` as `startPeriod`.

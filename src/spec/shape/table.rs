@@ -7,6 +7,9 @@ use super::{Field, Reader, Schemas, Shape, Wrong, nullable};
 use crate::spec::sources::Span;
 use crate::spec::yaml::{Content, Node};
 
+/// What to do instead of YAML 1.1's merge keys.
+pub(super) const MERGE_KEY: &str = "YAML 1.2 has no merge keys: use `extends`";
+
 /// What the keys of a table are.
 pub(in crate::spec) trait Key {
     /// Itself in words.
@@ -37,6 +40,10 @@ impl<K: Key, T: Shape> Shape for Table<K, T> {
         };
         let mut rows = BTreeMap::new();
         for (key, entry) in map.iter() {
+            if &**key == "<<" && matches!(entry.node.content, Content::Map(_) | Content::List(_)) {
+                reader.say(entry.key, "`<<` in a map").hint(MERGE_KEY);
+                continue;
+            }
             if let Err(wrong) = K::check(key) {
                 wrong.say(entry.key, reader);
                 continue;

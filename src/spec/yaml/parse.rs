@@ -88,7 +88,7 @@ fn tree(text: &str, file: usize, origin: (usize, usize), drafts: &mut Drafts) ->
             Ok(event) => event,
             Err(error) => {
                 let at = Marked { start: *error.marker(), end: *error.marker() };
-                let span = tree.span(at);
+                let span = within(tree.span(at), text, origin);
                 let message = error.info().trim_end_matches('.').to_lowercase();
                 tree.drafts.say(span, format!("not YAML: {message}")).maybe_hint(syntax_hint(&message));
                 return None;
@@ -110,10 +110,24 @@ fn tree(text: &str, file: usize, origin: (usize, usize), drafts: &mut Drafts) ->
     Some(tree.root.unwrap_or_else(|| Node::new(begin, Content::Null)))
 }
 
+/// `span`, or the end of what is written where that is past it: the end of a file shows nothing.
+fn within(span: Span, text: &str, origin: (usize, usize)) -> Span {
+    let written = text.trim_end();
+    let line = origin.0 + written.matches('\n').count();
+    if span.line <= line {
+        return span;
+    }
+    let last = written.rsplit('\n').next().unwrap_or_default().chars().count();
+    let column = if line == origin.0 { origin.1 + last } else { 1 + last };
+    Span { line, column, width: 1, ..span }
+}
+
 /// A way out of the syntax errors that people meet most.
 fn syntax_hint(message: &str) -> Option<String> {
     if message.contains("tab") {
         Some("YAML is indented with spaces".to_owned())
+    } else if message.contains("illegal placement of ':'") || message.contains("flow") {
+        Some("a `[`, a `{` or a quote above may be left open".to_owned())
     } else if message.contains("mapping values are not allowed") {
         Some("put text that contains `: ` in quotes, and give a nested map its own line".to_owned())
     } else if message.contains("cannot start any token") || message.contains("unexpected character") {
@@ -142,7 +156,8 @@ impl Tree<'_> {
                 self.refuse_tag(span, tag.is_some())?;
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
                 if self.wants_key() {
-                    return self.key(span, &text, style);
+                    self.key(span, &text);
+                    return Ok(());
                 }
                 let content = if style == Style::Plain && classify(&text) == Plain::Null {
                     Content::Null
@@ -171,10 +186,12 @@ impl Tree<'_> {
                     self.drafts.say(span, "an alias cannot be a key");
                     return Err(Stop);
                 }
-                let Some((node, extent)) = self.anchors.get(&anchor).cloned() else {
+                let Some((mut node, extent)) = self.anchors.get(&anchor).cloned() else {
                     self.drafts.say(span, "an alias inside of what it names");
                     return Err(Stop);
                 };
+                // What is wrong with it as a whole is wrong where it is used.
+                node.span = span;
                 self.put(node, 0, extent, extent.nodes)
             }
             _ => Ok(()),
@@ -212,15 +229,10 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn key(&mut self, span: Span, text: &str, style: Style) -> Result<(), Stop> {
-        if text.is_empty() || (style == Style::Plain && text == "~") {
-            self.drafts.say(span, "an empty key");
-            return Err(Stop);
-        }
+    fn key(&mut self, span: Span, text: &str) {
         if let Some(Frame { content: Open::Map(_, key), .. }) = self.frames.last_mut() {
             *key = Some((Arc::from(text), span));
         }
-        Ok(())
     }
 
     /// Puts a whole node where it belongs; `new` of its nodes were not counted yet.
@@ -312,7 +324,6 @@ mod tests {
             ("a: *b\n", "not YAML: "),
             ("a: [1\n", "not YAML: "),
             ("a:\n\tb: 1\n", "not YAML: "),
-            (": 1\n", "an empty key"),
             (&format!("a: {}{}", "[".repeat(100), "]".repeat(100)), "nested more than 64 deep"),
             (&laughs, "more than 250000 values"),
             (&tower, "nested more than 64 deep"),
