@@ -1,0 +1,15 @@
+//! The language of buildspecs: what it means, what it refuses, and that its pages say the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod bad_specs;
+mod docs;
+mod hostile;
+mod meaning;
+mod memory;
+mod schema;
+mod selection;
