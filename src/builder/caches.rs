@@ -15,7 +15,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Caches below an absolute directory, which is made when it is needed.
+    /// Caches below a directory, which is made when it is needed.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -23,6 +23,13 @@ impl Caches {
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same caches by the name that tools find when they ask where they are: absolute, without links.
+    pub(super) fn resolved(&self) -> Result<Self, IoError> {
+        private_directory(&self.root)?;
+        let root = self.root.canonicalize().map_err(IoError::of("resolve", &self.root))?;
+        Ok(Self { root })
     }
 
     pub(super) fn stage(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::system::{self, IoError};
+use crate::system;
 
 use super::{BuilderError, Caches};
 
@@ -87,22 +87,16 @@ impl Question {
     }
 
     /// Keeps an answer. That it cannot be kept is no error: it saves time only.
-    pub(super) fn remember(
-        &self,
-        caches: &Caches,
-        tool: &Tool,
-        witnesses: &[PathBuf],
-    ) -> Result<(), IoError> {
+    pub(super) fn remember(&self, caches: &Caches, tool: &Tool, witnesses: &[PathBuf]) {
         let remembered = Remembered {
             question: self.fields.clone(),
             tool: tool.clone(),
             witnesses: witnesses.iter().map(|path| Witness::of(path)).collect(),
         };
-        super::caches::private_directory(&caches.tools())?;
-        let file = self.file(caches);
-        match serde_json::to_vec(&remembered) {
-            Ok(bytes) => system::fs::write_atomic(file, &bytes),
-            Err(error) => Err(IoError::of("write", file)(error.into())),
+        if let Ok(bytes) = serde_json::to_vec(&remembered)
+            && super::caches::private_directory(&caches.tools()).is_ok()
+        {
+            let _ = system::fs::write_atomic(self.file(caches), &bytes);
         }
     }
 }
@@ -123,7 +117,7 @@ mod tests {
         };
         let question = Question::new(vec!["go".into(), "PATH".into()]);
         assert_eq!(question.remembered(&caches), None);
-        question.remember(&caches, &tool, &[program.clone(), absent.clone()]).unwrap();
+        question.remember(&caches, &tool, &[program.clone(), absent.clone()]);
         assert_eq!(question.remembered(&caches), Some(tool.clone()));
         assert_eq!(Question::new(vec!["go".into(), "other".into()]).remembered(&caches), None);
 

@@ -90,6 +90,17 @@ fn stamps_workspaces_and_changes() {
     let built = site.build(&plain(), Platform::AMD64, &inner);
     assert_eq!(built.run(Platform::AMD64, &[]), "none hello local");
 
+    // Dependencies in the repository: nothing is fetched, whatever the host says.
+    let vendored = Checkout::of("go-app", &directory.path().join("vendored"));
+    let done = std::process::Command::new("go").args(["mod", "vendor"]).current_dir(&vendored.root).status();
+    assert!(done.unwrap().success());
+    let poor =
+        Site::with(&directory.path().join("poor"), &[("GOPROXY", "off"), ("GOMODCACHE", "/nonexistent")]);
+    assert!(
+        poor.build(&plain(), Platform::AMD64, &vendored).run(Platform::AMD64, &[]).contains(" hello Don't")
+    );
+    assert!(!directory.path().join("poor/go/mod").exists());
+
     let fresh = Site { fresh: Some("1".into()), ..Site::new(&directory.path().join("cache")) };
     assert!(fresh.build(&plain(), Platform::AMD64, &inner).bytes() == built.bytes());
 }

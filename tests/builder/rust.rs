@@ -72,8 +72,9 @@ fn equal_bytes_whatever_is_around() {
     }
     std::fs::write(odd.join("rust-toolchain.toml"), "[toolchain]\nchannel = \"nightly\"\n").unwrap();
     std::fs::write(odd.join("Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+    std::os::unix::fs::symlink(odd.join("cache"), base.join("link")).unwrap();
     let hostile = Site::with(
-        &odd.join("cache/v1"),
+        &base.join("link/v1"),
         &[
             ("RUSTFLAGS", "--cfg hostile"),
             ("CARGO_ENCODED_RUSTFLAGS", "--hostile"),

@@ -50,6 +50,7 @@ pub(super) fn build(
     output: &(dyn Fn(Line) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<Artefact>, BuilderError> {
+    let caches = &caches.resolved()?;
     let module = modfile::Module::of(request.project)?;
     let id = request.project.stage_id("go", &module.identity);
     let waiting = || {

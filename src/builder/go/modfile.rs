@@ -64,7 +64,10 @@ impl Module {
             }
         }
         // Modules of one workspace share a staged tree.
-        module.identity = if work.is_some() { "go.work".to_owned() } else { module.name.clone() };
+        module.identity = match work {
+            Some(work) => work.path.clone(),
+            None => format!("{}\n{}", modfile.path, module.name),
+        };
         let beside = work.unwrap_or(modfile).path.rsplit_once('/').map_or("", |(directory, _)| directory);
         let vendor = if beside.is_empty() { "vendor".to_owned() } else { format!("{beside}/vendor") };
         module.vendored = project.input(&format!("{vendor}/modules.txt")).is_some();

@@ -31,7 +31,7 @@ pub(in super::super) fn identify(
     } else {
         let (tool, witnesses) = resolve(&found, host, cancel)?;
         if let Some(witnesses) = witnesses {
-            question.remember(caches, &tool, &witnesses)?;
+            question.remember(caches, &tool, &witnesses);
         }
         tool
     };

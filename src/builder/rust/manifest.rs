@@ -45,12 +45,12 @@ impl Manifest {
         let Some((path, input)) = outermost else { return Ok(String::new()) };
         let manifest = Self { table: parse(&path, &Project::text(input)?)?, path };
         if let Some(name) = manifest.package() {
-            return Ok(name.to_owned());
+            return Ok(format!("{}\n{name}", manifest.path));
         }
         let members =
             manifest.table.get("workspace").and_then(|workspace| workspace.get("members")?.as_array());
         let members = members.into_iter().flatten().filter_map(Value::as_str);
-        Ok(members.collect::<Vec<_>>().join("\n"))
+        Ok(format!("{}\n{}", manifest.path, members.collect::<Vec<_>>().join("\n")))
     }
 
     fn package(&self) -> Option<&str> {

@@ -65,6 +65,7 @@ pub(super) fn build(
     output: &(dyn Fn(Line) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<Artefact>, BuilderError> {
+    let caches = &caches.resolved()?;
     manifest::no_configuration_above(Path::new("/"))?;
     let manifest = manifest::Manifest::of(request.project)?;
     let bin = manifest.binary(build)?;
@@ -78,7 +79,8 @@ pub(super) fn build(
 
     let cargo =
         Cargo::new(request.tool, &scratch, &manifest, &stage, manifest::configurations(request.project))?;
-    let lock = manifest::Lock::of(&cargo.workspace(&mut runner, &stage)?, request.project)?;
+    let workspace = cargo.workspace(&mut runner, &stage)?;
+    let lock = manifest::Lock::of(&workspace, request.project)?;
     let crates = vendor::vendor(&cargo, &lock, host, caches, &stage, &mut runner)?;
 
     let target = caches.target().join(&id);
@@ -93,6 +95,7 @@ pub(super) fn build(
             cargo_home: &scratch.cargo_home(),
             sysroot: request.tool.path("sysroot")?,
             commit: request.tool.field("commit"),
+            whole: workspace.is_empty(),
         },
     )?;
     let mut environment = cargo.environment.clone();

@@ -51,7 +51,7 @@ pub(in super::super) fn identify(
     if let Some(home) = host.variable("RUSTUP_HOME").map(PathBuf::from).or(home) {
         witnesses.push(home.join("settings.toml"));
     }
-    question.remember(caches, &tool, &witnesses)?;
+    question.remember(caches, &tool, &witnesses);
     Ok(tool)
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Paths<'a> {
     pub(super) target: &'a Path,
     pub(super) cargo_home: &'a Path,
     pub(super) sysroot: &'a Path,
+    /// Whether the Cargo workspace is the source root. Cargo hashes the absolute path of packages outside its workspace.
+    pub(super) whole: bool,
     /// The compiler's commit, under which the standard library's sources are known.
     pub(super) commit: &'a str,
 }
@@ -54,9 +56,24 @@ fn script(paths: &Paths<'_>) -> Vec<u8> {
         flags.push(b' ');
         flags.extend(quote(&OsString::from_vec(flag)));
     }
+    let mut script = b"#!/bin/sh\n".to_vec();
+    if !paths.whole {
+        // What cargo calls a package by its path on this machine gets the name of its place in the source root.
+        script.extend_from_slice(b"place=${CARGO_MANIFEST_DIR#");
+        script.extend(quote(paths.stage.as_os_str()));
+        script.extend_from_slice(b"}\n");
+        if let Some(vendor) = paths.vendor {
+            script.extend_from_slice(b"place=${place#");
+            script.extend(quote(vendor.as_os_str()));
+            script.extend_from_slice(b"}\n");
+        }
+        script.extend_from_slice(
+            b"for word; do shift; case \"$word\" in metadata=*) \
+              word=\"metadata=$CARGO_PKG_NAME@$CARGO_PKG_VERSION:$place\";; esac; set -- \"$@\" \"$word\"; done\n",
+        );
+    }
     // Build scripts and macros are compiled for the host: cargo names no target for them.
-    let mut script =
-        b"#!/bin/sh\nfor word in \"$@\"; do case \"$word\" in --target|--target=*) exec \"$@\"".to_vec();
+    script.extend_from_slice(b"for word; do case \"$word\" in --target|--target=*) exec \"$@\"");
     script.extend_from_slice(b" -Clinker=rust-lld -Clink-self-contained=yes -Ctarget-feature=+crt-static");
     script.extend_from_slice(&flags);
     script.extend_from_slice(b";; esac; done\nexec \"$@\"");
@@ -94,10 +111,18 @@ mod tests {
             cargo_home: Path::new("/c"),
             sysroot: Path::new("/s"),
             commit: "abc",
+            whole: true,
         };
         write(&path, &paths).unwrap();
         let run = |args: &[&str]| {
-            let output = Command::new(&path).arg("/usr/bin/printf").arg("%s\n").args(args).output().unwrap();
+            let package = [
+                ("CARGO_PKG_NAME", "n"),
+                ("CARGO_PKG_VERSION", "1"),
+                ("CARGO_MANIFEST_DIR", "/a b/it's/ü$(x)/d"),
+            ];
+            let mut command = Command::new(&path);
+            let output =
+                command.envs(package).arg("/usr/bin/printf").arg("%s\n").args(args).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
         let host = run(&["--crate-name", "x"]);
@@ -112,5 +137,10 @@ mod tests {
         let time = path.metadata().unwrap().modified().unwrap();
         write(&path, &paths).unwrap();
         assert_eq!(path.metadata().unwrap().modified().unwrap(), time);
+
+        assert_eq!(run(&["-C", "metadata=0f"]), format!("-C\nmetadata=0f\n{maps}"));
+        write(&path, &Paths { whole: false, ..paths }).unwrap();
+        assert_eq!(run(&["-C", "metadata=0f", "a  b"]), format!("-C\nmetadata=n@1:/d\na  b\n{maps}"));
+        assert_eq!(run(&["--target", "t"]), format!("--target\nt\n{linker}{maps}"));
     }
 }
