@@ -53,14 +53,15 @@ impl Files for DiskFiles {
         let mut found = Vec::new();
         for entry in WalkDir::new(&real).sort_by_file_name() {
             let entry = entry.map_err(|error| ReadError::Other(error.to_string()))?;
-            let yaml = entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+            let yaml =
+                entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
             if !yaml || entry.file_type().is_dir() {
                 continue;
             }
             let below = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-            let below = below.to_str().ok_or_else(|| {
-                ReadError::Other(format!("{} is not a UTF-8 name", entry.path().display()))
-            })?;
+            let below = below
+                .to_str()
+                .ok_or_else(|| ReadError::Other(format!("{} is not a UTF-8 name", entry.path().display())))?;
             found.push(if dir == "." { below.to_owned() } else { format!("{dir}/{below}") });
         }
         Ok(found)

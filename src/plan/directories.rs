@@ -34,7 +34,7 @@ pub fn last_directories(
                 entries.iter().any(|entry| entry.path.is_within(path))
             })
     };
-    for path in volumes.iter().filter(|path| !declared_paths.contains(path)) {
+    for path in volumes.iter().filter(|path| !declared_paths.contains(*path)) {
         put(path.clone(), 0o755, user, Arc::from("image.volumes"))?;
     }
     if let Some(path) = workdir

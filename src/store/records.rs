@@ -29,6 +29,16 @@ impl Store {
         write(&self.last_path(name), value)
     }
 
+    /// Bytes noted under a key, under the same rules.
+    pub fn note(&self, key: &KeyDigest) -> Option<Vec<u8>> {
+        read_bytes(&self.record_path(key))
+    }
+
+    /// Notes bytes under a key.
+    pub fn put_note(&self, key: &KeyDigest, bytes: &[u8]) -> Result<(), IoError> {
+        write_bytes(&self.record_path(key), bytes)
+    }
+
     fn record_path(&self, key: &KeyDigest) -> PathBuf {
         let hex = key.hex();
         self.root().join("records").join(&hex[..2]).join(hex)
@@ -39,23 +49,32 @@ impl Store {
     }
 }
 
-/// `<sha256 of the rest>\n<JSON>`
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let bytes = fs::read(path).ok()?;
-    let (sum, json) = bytes.split_at_checked(65)?;
-    let (hex, newline) = sum.split_at(64);
-    if newline != b"\n" || Digest::of(json).hex().as_bytes() != hex {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
+    serde_json::from_slice(&read_bytes(path)?).ok()
 }
 
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), IoError> {
     let json = serde_json::to_vec(value)
         .map_err(|error| IoError::of("write", path)(std::io::Error::other(error)))?;
-    let mut bytes = Digest::of(&json).hex().into_bytes();
+    write_bytes(path, &json)
+}
+
+/// `<sha256 of the rest>\n<rest>`
+fn read_bytes(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(path).ok()?;
+    let (sum, rest) = bytes.split_at_checked(65)?;
+    let (hex, newline) = sum.split_at(64);
+    if newline != b"\n" || Digest::of(rest).hex().as_bytes() != hex {
+        return None;
+    }
+    bytes.drain(..65);
+    Some(bytes)
+}
+
+fn write_bytes(path: &Path, rest: &[u8]) -> Result<(), IoError> {
+    let mut bytes = Digest::of(rest).hex().into_bytes();
     bytes.push(b'\n');
-    bytes.extend_from_slice(&json);
+    bytes.extend_from_slice(rest);
     system_fs::write_atomic(path, &bytes)
 }
 
