@@ -1,8 +1,8 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::digest::BlobDigest;
+use super::digest::{BlobDigest, DigestError};
 
 /// A repository of a registry: `ghcr.io/acme/web`, `localhost:5000/x`, `docker.io/library/nginx`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ impl Repository {
 
     /// The host, with its port, that serves this registry; Docker Hub's is not `docker.io`.
     pub fn authority(&self) -> &str {
-        if self.registry == "docker.io" { "registry-1.docker.io" } else { &self.registry }
+        if self.registry == DOCKER_HUB { "registry-1.docker.io" } else { &self.registry }
     }
 
     /// The host without port and brackets.
@@ -63,12 +63,7 @@ impl Repository {
     /// The image of this repository under `tag`.
     pub fn tagged(&self, tag: &str) -> Result<ImageRef, ReferenceError> {
         if !is_tag(tag) {
-            return Err(ReferenceError {
-                text: format!("{self}:{tag}"),
-                reason: format!(
-                    "`{tag}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
-                ),
-            });
+            return Err(ReferenceError { text: format!("{self}:{tag}"), reason: no_tag(tag) });
         }
         Ok(ImageRef { repository: self.clone(), tag: Some(tag.to_owned()), digest: None })
     }
@@ -126,6 +121,7 @@ impl ImageRef {
     }
 }
 
+const DOCKER_HUB: &str = "docker.io";
 const DEFAULT_TAG: &str = "latest";
 /// Longer texts are not looked at.
 const LONGEST: usize = 1024;
@@ -133,58 +129,116 @@ const LONGEST: usize = 1024;
 impl FromStr for ImageRef {
     type Err = ReferenceError;
 
-    /// Reads `[host[:port]/]path[:tag][@digest]`. Without a host it is Docker Hub's, without tag and digest `latest`.
+    /// Reads `[host[:port]/]path[:tag][@digest]` (distribution's reference grammar, and IPv6 hosts in brackets). Without
+    /// a host it is Docker Hub's, without tag and digest `latest`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let wrong = |reason: &str| ReferenceError { text: text.to_owned(), reason: reason.to_owned() };
+        let wrong = |reason: String| ReferenceError { text: text.to_owned(), reason };
         if text.len() > LONGEST {
             let text = format!("{}…", text.chars().take(64).collect::<String>());
             return Err(ReferenceError { text, reason: "it is longer than any".to_owned() });
         }
         if text.contains("://") {
-            return Err(wrong("it has no scheme; write host/path"));
+            return Err(wrong("it has no scheme; write host/path".to_owned()));
         }
-        // The grammar of references knows no IPv6 host; it stands in as a name while the rest is read.
-        let (bracketed, rest) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, rest)) => {
-                let address: Ipv6Addr =
-                    address.parse().map_err(|_| wrong("what is in brackets is no IPv6 address"))?;
-                (Some(IpAddr::V6(address)), format!("localhost{rest}"))
-            }
-            None => (None, text.to_owned()),
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (text, None),
         };
-        let parsed: oci_client::Reference = rest.parse().map_err(|error| wrong(&explain(&rest, &error)))?;
-        let registry = match bracketed {
-            Some(address) => parsed.registry().replacen("localhost", &format!("[{address}]"), 1),
-            None => parsed.registry().to_owned(),
+        let digest =
+            digest.map(str::parse).transpose().map_err(|error: DigestError| wrong(error.to_string()))?;
+        let (host, rest) = match name.split_once('/') {
+            Some((host, rest)) if host == "localhost" || host.contains(['.', ':', '[']) => (Some(host), rest),
+            _ => (None, name),
         };
-        if let Some(port) = registry.rsplit_once(':').map(|(_, port)| port)
-            && !registry.ends_with(']')
-            && port.parse::<u16>().is_err()
-        {
-            return Err(wrong(&format!("`{port}` is not a port")));
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+            _ => (rest, None),
+        };
+        if let Some(host) = host {
+            check_host(host).map_err(wrong)?;
         }
-        let digest = parsed
-            .digest()
-            .map(|digest| digest.parse().map_err(|_| wrong("only sha256 digests in lower case are known")))
-            .transpose()?;
-        Ok(Self {
-            repository: Repository { registry, path: parsed.repository().to_owned() },
-            tag: parsed.tag().map(str::to_owned),
-            digest,
-        })
+        check_path(path).map_err(wrong)?;
+        let registry = match host {
+            None | Some("index.docker.io") => DOCKER_HUB,
+            Some(host) => host,
+        };
+        // Docker Hub's own images have one component, and are kept under `library`.
+        let official = registry == DOCKER_HUB && !path.contains('/');
+        let path = if official { format!("library/{path}") } else { path.to_owned() };
+        let repository = Repository { registry: registry.to_owned(), path };
+        let tag = match (tag, digest) {
+            (None, None) => Some(DEFAULT_TAG),
+            (tag, _) => tag,
+        };
+        match tag {
+            None => Ok(Self { repository, tag: None, digest }),
+            Some(tag) if is_tag(tag) => Ok(Self { repository, tag: Some(tag.to_owned()), digest }),
+            Some(tag) => Err(wrong(no_tag(tag))),
+        }
     }
 }
 
-fn explain(text: &str, error: &oci_client::ParseError) -> String {
-    let name = text.split_once('@').map_or(text, |(name, _)| name);
-    let path = name.split_once('/').map_or(name, |(_, path)| path);
-    let path = path.split_once(':').map_or(path, |(path, _)| path);
-    if path.contains(|c: char| c.is_ascii_uppercase()) {
-        "a repository's name has no upper case letters".to_owned()
-    } else if matches!(error, oci_client::ParseError::ReferenceInvalidFormat) {
-        "it has the form [host[:port]/]path[:tag][@sha256:…]".to_owned()
+fn no_tag(tag: &str) -> String {
+    format!(
+        "`{tag}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+    )
+}
+
+/// `host[:port]`, the host a name, an IPv4 address, or an IPv6 address in brackets.
+fn check_host(text: &str) -> Result<(), String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']').ok_or("a bracket is not closed")?;
+            let _: Ipv6Addr =
+                address.parse().map_err(|_| format!("`{address}` in brackets is no IPv6 address"))?;
+            match after.strip_prefix(':') {
+                None if !after.is_empty() => return Err(format!("`{after}` is not a port")),
+                port => (None, port),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (Some(host), Some(port)),
+            None => (Some(text), None),
+        },
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if let Some(host) = host.filter(|host| !host.split('.').all(is_label)) {
+        return Err(format!("`{host}` is not the name of a host"));
+    }
+    match port {
+        Some(port) if !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err() => {
+            Err(format!("`{port}` is not a port"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// distribution-spec, "Pulling manifests": components of lower case letters and digits, joined inside by `.`, `_`,
+/// `__` or any number of `-`.
+fn check_path(path: &str) -> Result<(), String> {
+    if path.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err("a repository's name has no upper case letters".to_owned());
+    }
+    if path.len() > 255 {
+        return Err("a repository's name has at most 255 characters".to_owned());
+    }
+    let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_component = |component: &str| {
+        component.bytes().next().is_some_and(is_alphanumeric)
+            && component.bytes().last().is_some_and(is_alphanumeric)
+            && component
+                .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                .all(|joint| matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|b| b == b'-'))
+    };
+    if path.split('/').all(is_component) {
+        Ok(())
     } else {
-        error.to_string()
+        Err("it has the form [host[:port]/]path[:tag][@sha256:…]".to_owned())
     }
 }
 
@@ -257,16 +311,27 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         for (text, reason) in [
-            ("", "at least one component"),
+            ("", "it has the form"),
             ("ghcr.io/Acme/web", "no upper case letters"),
             ("https://ghcr.io/acme", "no scheme"),
             ("ghcr.io/acme web", "it has the form"),
             ("ghcr.io/acme/../web", "it has the form"),
-            ("ghcr.io/web@sha256:abc", "it has the form"),
+            ("ghcr.io/", "it has the form"),
+            ("ghcr.io/a___b", "it has the form"),
+            ("ghcr.io/web@sha256:abc", "is not a digest"),
+            ("ghcr.io/web:", "`` is not a tag"),
+            ("ghcr.io/web:a:b", "it has the form"),
+            ("ghcr..io/web", "`ghcr..io` is not the name of a host"),
+            ("user@ghcr.io/web", "is not a digest"),
             ("localhost:99999/x", "`99999` is not a port"),
-            ("[::g]/x", "no IPv6 address"),
-            (&format!("x@{}", DIGEST.replace("44136f", "44136F")), "lower case"),
-            (&format!("x@sha512:{}", "0".repeat(128)), "only sha256"),
+            ("localhost:+1/x", "`+1` is not a port"),
+            ("[::g]/x", "`::g` in brackets is no IPv6 address"),
+            ("[::1]5000/x", "`5000` is not a port"),
+            ("[::1]:/x", "`` is not a port"),
+            ("[::1/x", "a bracket is not closed"),
+            (&format!("x@{}", DIGEST.replace("44136f", "44136F")), "is not a digest"),
+            (&format!("x@sha512:{}", "0".repeat(128)), "is not a digest"),
+            (&"a".repeat(256), "at most 255"),
             (&"a".repeat(2000), "longer than any"),
         ] {
             let error = text.parse::<ImageRef>().expect_err(text).to_string();
@@ -314,5 +379,27 @@ mod tests {
         let repository: Repository = "nginx".parse().unwrap();
         assert_eq!(repository.to_string(), "docker.io/library/nginx");
         assert_eq!(repository.authority(), "registry-1.docker.io");
+    }
+
+    proptest::proptest! {
+        /// oci-client's grammar is the judge; its regular expression takes 0.1 s to compile, so it is not the parser.
+        #[test]
+        fn reads_as_oci_client_does(text in "([a-zA-Z0-9._-]{1,6}(:[0-9]{1,3})?/)?[a-zA-Z0-9._/-]{0,8}(:[a-zA-Z0-9._-]{0,4})?") {
+            let ours = text.parse::<ImageRef>();
+            match (text.parse::<oci_client::Reference>(), &ours) {
+                (Ok(theirs), Ok(ours)) => {
+                    proptest::prop_assert_eq!(ours.to_string(), theirs.whole());
+                    proptest::prop_assert_eq!(ours.repository().registry(), theirs.registry());
+                }
+                (Err(_), Err(_)) => {}
+                // It takes `Foo/bar` for a path of Docker Hub, and `a_b.c/x` for a host.
+                (Ok(theirs), Err(error)) => proptest::prop_assert!(
+                    theirs.repository().contains(|c: char| c.is_ascii_uppercase())
+                        || theirs.registry().contains('_'),
+                    "{}", error
+                ),
+                (Err(error), Ok(ours)) => proptest::prop_assert!(false, "{} for {}", error, ours),
+            }
+        }
     }
 }
