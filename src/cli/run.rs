@@ -116,7 +116,7 @@ impl Settings {
     }
 
     /// The specs of the workspace.
-    pub(super) fn load(&self, root: &std::path::Path, sets: &[String]) -> Result<Workspace, Error> {
+    pub(super) fn load(root: &std::path::Path, sets: &[String]) -> Result<Workspace, Error> {
         let sets = sets
             .iter()
             .map(|text| text.parse::<SetArg>().map_err(|error| Error::usage(error.to_string())))
@@ -125,11 +125,7 @@ impl Settings {
     }
 
     /// The images that `selection` means.
-    pub(super) fn select(
-        &self,
-        workspace: &Workspace,
-        selection: &Selection,
-    ) -> Result<Vec<ImageSpec>, Error> {
+    pub(super) fn select(workspace: &Workspace, selection: &Selection) -> Result<Vec<ImageSpec>, Error> {
         Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
     }
 
