@@ -1,2 +1,7 @@
 //! The binary: hands the process to [`imgpack::cli`] and exits with its code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgpack::cli::main()
+}

@@ -1,1 +1,185 @@
 //! Sources into files, by the host's toolchains, in a closed world.
+//!
+//! [`identify`] names the tools, [`key_fields`] everything of the request that decides the output, [`build`] makes it:
+//! the inputs are put into a staged tree, *fetch* brings the dependencies that the lock file names (network, no foreign
+//! code), *make* runs the tool with an empty environment and, where the host allows it, without a network.
+//!
+//! Below [`Caches`], the layout of `$IMGPACK_CACHE/v1`:
+//! ```text
+//! stage/<id>/        staged tree of one source root; nothing but the inputs
+//! stage/<id>.lock    held while a builder of that source root runs, also by the tool itself
+//! stage/<id>.json    what was staged, and how it looked on disk
+//! target/<id>/       cargo's target directory;  target/<id>.rustc the wrapper that maps paths
+//! scratch/<id>/      HOME, TMPDIR, CARGO_HOME and outputs of the running tool; emptied before each run
+//! vendor/<key>/      crates of one Cargo.lock and the configuration that names them; appears whole
+//! go/mod             GOMODCACHE;  go/fetched/<key> says that the modules of one go.mod and go.sum are in it
+//! go/build-<name>    GOCACHE;  go/current names the one in use
+//! tools/<key>.json   resolved tools, with the stat data of every file that decided
+//! logs/<id>.log      output of the last run
+//! ```
+
+mod artefact;
+mod caches;
+mod environment;
+mod error;
+mod go;
+mod host;
+mod project;
+mod run;
+mod rust;
+mod stage;
+mod tool;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use caches::Caches;
+pub use error::{BuilderError, ToolFailure};
+pub use host::Host;
+pub use project::{Input, InputKind, Project};
+pub use rust::binary_name;
+pub use tool::{Tool, ToolIdentity};
+
+use crate::model::{Digest, Platform};
+use crate::spec::{Build, Template, Values};
+use crate::system::Cancel;
+
+/// One call of a builder: one artefact for one platform.
+pub struct BuildRequest<'a> {
+    /// What the spec says.
+    pub build: &'a Build,
+    /// For which platform.
+    pub platform: Platform,
+    /// Answers for the templates in it.
+    pub values: &'a dyn Values,
+    /// The sources.
+    pub project: &'a Project,
+    /// The tool, from [`identify`] with the same build, platform and project.
+    pub tool: &'a Tool,
+    /// How many jobs the tool may run at once.
+    pub jobs: usize,
+    /// `--no-cache`: what builders made before a command with this token is not used; one token a command.
+    pub fresh: Option<&'a str>,
+    /// An existing directory of the caller's, where the artefact is put.
+    pub into: &'a Path,
+}
+
+/// A file that a builder made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// Its name: of the Go binary the last component of `build.go.to`, of the Rust binary its own.
+    pub name: String,
+    /// Where it is: below [`BuildRequest::into`].
+    pub path: PathBuf,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The tool, to standard output.
+    Stdout,
+    /// The tool, to standard error.
+    Stderr,
+    /// The builder itself: something the user should know.
+    Note,
+}
+
+/// A line of a build's output, without control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Who wrote it.
+    pub source: Source,
+    /// What.
+    pub text: String,
+}
+
+/// A field of a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyField {
+    /// Its name, unique in the list.
+    pub name: String,
+    /// Its value; of environment and stamps only a digest.
+    pub value: String,
+}
+
+impl KeyField {
+    fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
+}
+
+impl fmt::Display for KeyField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+/// Resolves the tool that [`build`] would run. Starts processes only where nothing that decided an earlier answer is the
+/// same as then.
+pub fn identify(
+    build: &Build,
+    platform: Platform,
+    project: &Project,
+    host: &Host,
+    caches: &Caches,
+    cancel: &Cancel,
+) -> Result<Tool, BuilderError> {
+    match build {
+        Build::Go(_) => go::identify(project, host, caches, cancel),
+        Build::Rust(_) => rust::identify(platform, project, host, caches, cancel),
+    }
+}
+
+/// Everything of a request that decides the output, but inputs and tool; sorted by name.
+pub fn key_fields(
+    build: &Build,
+    platform: Platform,
+    project: &Project,
+    values: &dyn Values,
+) -> Result<Vec<KeyField>, BuilderError> {
+    let mut fields = match build {
+        Build::Go(go) => go::key_fields(go, values)?,
+        Build::Rust(rust) => rust::key_fields(rust, values)?,
+    };
+    fields.push(KeyField::new("platform", platform.to_string()));
+    fields.push(KeyField::new("dir", &project.dir));
+    fields.sort();
+    Ok(fields)
+}
+
+/// Makes the artefacts. Calls for one source root wait for each other, across processes too.
+pub fn build(
+    request: &BuildRequest<'_>,
+    host: &Host,
+    caches: &Caches,
+    output: &(dyn Fn(Line) + Sync),
+    cancel: &Cancel,
+) -> Result<Vec<Artefact>, BuilderError> {
+    match request.build {
+        Build::Go(go) => go::build(go, request, host, caches, output, cancel),
+        Build::Rust(rust) => rust::build(rust, request, host, caches, output, cancel),
+    }
+}
+
+/// Renders named templates.
+fn render<'a>(
+    templates: impl IntoIterator<Item = (&'a String, &'a Template)>,
+    values: &dyn Values,
+) -> Result<Vec<(String, String)>, BuilderError> {
+    templates
+        .into_iter()
+        .map(|(name, template)| match template.render(values) {
+            Ok(text) => Ok((name.clone(), text)),
+            Err(value) => Err(BuilderError::Value { name: name.clone(), value: value.to_string() }),
+        })
+        .collect()
+}
+
+/// Fields that say of values only whether they are equal.
+fn hashed(prefix: &str, rendered: Vec<(String, String)>) -> impl Iterator<Item = KeyField> {
+    rendered.into_iter().map(move |(name, value)| {
+        KeyField::new(format!("{prefix}.{name}"), Digest::of(value.as_bytes()).to_string())
+    })
+}

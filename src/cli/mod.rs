@@ -1,1 +1,10 @@
-//! Words on the screen, flags, exit codes.
+//! Words on the screen, flags, exit codes. Decides nothing about images.
+
+mod args;
+mod failure;
+pub mod progress;
+mod run;
+pub mod style;
+mod verbs;
+
+pub use run::main;

@@ -2,24 +2,30 @@
 //!
 //! Knows nothing of files, clocks, networks or YAML. Everything else in imgpack is written in these words.
 
+mod base_config;
 mod base_facts;
 mod class;
 mod descriptor;
 mod digest;
+mod document;
 mod entry;
 mod identity;
 mod image_path;
 mod layer;
 mod platform;
+mod reference;
 mod size;
 
+pub use base_config::{BaseConfig, BaseHealthcheck, BaseHistory};
 pub use base_facts::{BaseFacts, Fact, FactKind};
 pub use class::Class;
 pub use descriptor::{Descriptor, MediaType};
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, DigestError, Hasher, ImageId, KeyDigest};
+pub use document::Document;
 pub use entry::{Content, Entries, EntriesError, Entry, EntryKind, Owner};
 pub use identity::{Identity, IdentityError};
 pub use image_path::{ImagePath, ImagePathError};
 pub use layer::{Compression, Layer};
 pub use platform::{Architecture, Platform, PlatformError};
+pub use reference::{ImageRef, ReferenceError, Repository};
 pub use size::{Size, SizeError};

@@ -1,1 +1,23 @@
 //! One file per verb of the command line; each joins the parts below.
+//!
+//! Knows no terminal: what happens is told to an [`Observer`](event::Observer), what came out is returned.
+
+pub mod assemble;
+pub mod bases;
+pub mod build;
+pub mod compile;
+pub mod deliver;
+/// Why a command did not do all that was asked.
+pub mod error;
+/// What happens while a command runs.
+pub mod event;
+pub mod explain;
+pub mod files;
+pub mod history;
+pub mod pack;
+pub mod parallel;
+pub mod prepare;
+pub mod result;
+pub mod sources;
+pub mod values;
+pub mod workspace;

@@ -1,1 +1,15 @@
-//! Which layers there will be, from which inputs, in which order: values in, value out.
+//! Which layers an image has, from which entries, in which order, and what its config says: values in, value out.
+//!
+//! Knows bases by their facts, never by their bytes; opens nothing.
+
+mod composed;
+mod directories;
+mod layers;
+mod secrets;
+mod settings;
+
+pub use composed::{Certificate, ComposeError, composed_files};
+pub use directories::last_directories;
+pub use layers::{LayerError, LayerPart, PlannedLayer, plan_layers};
+pub use secrets::secret_in;
+pub use settings::{ImageConfig, SettingsError, image_config, target_value};

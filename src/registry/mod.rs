@@ -1,1 +1,33 @@
 //! OCI registries: the only asynchronous place, behind a synchronous port.
+//!
+//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests. [`push`] sends a
+//! [`PushJob`] of many images through any of them. tokio is known to `runtime.rs` alone, addresses are judged in
+//! `address.rs` alone, and no credential leaves `auth.rs`, `credentials.rs` and `token.rs` but in a header.
+
+mod address;
+mod auth;
+mod challenge;
+mod clients;
+mod credentials;
+mod document;
+mod error;
+mod helper;
+mod http;
+mod memory;
+mod port;
+mod pull;
+mod push;
+mod remote;
+mod retry;
+mod runtime;
+mod token;
+mod upload;
+
+pub use clients::Patience;
+pub use credentials::CredentialsError;
+pub use error::{Cause, Detail, Looked, RegistryError, Request};
+pub use memory::Memory;
+pub use port::{BlobSource, Pushed, RawManifest, Registry};
+pub use push::{ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
+pub use remote::{Remote, RemoteConfig};
+pub use retry::Retry;

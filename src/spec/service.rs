@@ -232,6 +232,7 @@ pub enum Inherit<T> {
 }
 
 /// The `image` map.
+#[expect(clippy::struct_excessive_bools, reason = "one for each map whose rows are added to the base's")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImageSettings {
     /// The user; `Base` on built-in bases means 65532:65532, elsewhere what the base says.
@@ -246,14 +247,20 @@ pub struct ImageSettings {
     pub env_removed: bool,
     /// Working directory.
     pub workdir: Inherit<String>,
-    /// Ports as `8000/tcp`; names are kept for later commands.
+    /// Ports as `8000/tcp`; names are kept for later commands. Added to the base's.
     pub ports: PortList,
-    /// Volumes.
+    /// Whether `ports: null` removed all of the base's, also where others are set over it.
+    pub ports_removed: bool,
+    /// Volumes. Added to the base's.
     pub volumes: Inherit<BTreeSet<ImagePath>>,
+    /// Whether `volumes: null` removed all of the base's.
+    pub volumes_removed: bool,
     /// Signal that stops the container.
     pub stop_signal: Inherit<String>,
     /// Labels of the config; `Removed` removes the base's.
     pub labels: BTreeMap<String, Inherit<Template>>,
+    /// Whether `labels: null` removed all of the base's.
+    pub labels_removed: bool,
     /// Annotations of manifests and index.
     pub annotations: BTreeMap<String, Template>,
     /// `org.opencontainers.image.<key>` → value: to labels of the config and annotations of manifests and index.
@@ -262,7 +269,7 @@ pub struct ImageSettings {
     pub healthcheck: Inherit<Healthcheck>,
 }
 
-/// `image.ports`: name (or the number as text) → `8000/tcp`.
+/// `image.ports`: name (in the list form `8000`, or `53/udp`) → `8000/tcp`.
 pub type PortList = Inherit<BTreeMap<String, String>>;
 
 /// `image.user`

@@ -4,6 +4,7 @@
 
 mod cancel;
 pub mod fs;
+pub mod process;
 
 pub use cancel::{Cancel, Cancelled};
 pub use fs::IoError;

@@ -1,0 +1,302 @@
+//! The builder `rust`.
+
+mod manifest;
+mod toolchain;
+mod vendor;
+mod wrapper;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::model::Platform;
+use crate::spec::{RustBuild, RustTarget, Values};
+use crate::system::{self, Cancel};
+
+use super::environment::{self, Environment, Scratch};
+use super::project::Project;
+use super::run::{Argument, Command, Phase, Runner};
+use super::stage::Stage;
+use super::{
+    Artefact, BuildRequest, BuilderError, Caches, Host, KeyField, Line, Source, artefact, hashed, render,
+};
+
+pub use manifest::binary_name;
+pub(super) use toolchain::identify;
+
+/// Raised when the same request would give other bytes.
+const REVISION: &str = "1";
+
+fn triple(build: &RustBuild, platform: Platform) -> &'static str {
+    match build.target {
+        RustTarget::Musl => platform.rust_musl_target(),
+    }
+}
+
+pub(super) fn key_fields(build: &RustBuild, values: &dyn Values) -> Result<Vec<KeyField>, BuilderError> {
+    let mut features = build.features.clone();
+    features.sort();
+    features.dedup();
+    let mut fields = vec![
+        KeyField::new("builder", "rust"),
+        KeyField::new("revision", REVISION),
+        KeyField::new("package", build.package.as_deref().unwrap_or_default()),
+        KeyField::new("bin", build.bin.as_deref().unwrap_or_default()),
+        KeyField::new("profile", &build.profile),
+        KeyField::new("features", features.join(",")),
+        KeyField::new("default-features", build.default_features.to_string()),
+        KeyField::new(
+            "target",
+            match build.target {
+                RustTarget::Musl => "musl",
+            },
+        ),
+    ];
+    fields.extend(hashed("env", render(&build.env, values)?));
+    Ok(fields)
+}
+
+pub(super) fn build(
+    build: &RustBuild,
+    request: &BuildRequest<'_>,
+    host: &Host,
+    caches: &Caches,
+    output: &(dyn Fn(Line) + Sync),
+    cancel: &Cancel,
+) -> Result<Vec<Artefact>, BuilderError> {
+    let caches = &caches.resolved()?;
+    manifest::no_configuration_above(Path::new("/"))?;
+    let manifest = manifest::Manifest::of(request.project)?;
+    let bin = manifest.binary(build)?;
+    let id = request.project.stage_id("rust", &manifest::Manifest::identity(request.project)?);
+    let waiting =
+        || output(Line { source: Source::Note, text: "waiting for another build of these sources".into() });
+    let mut stage = Stage::open(caches, &id, cancel, &waiting)?;
+    let mut runner = Runner::new(caches, &id, host, output, cancel)?;
+    let scratch = Scratch::new(caches, &id)?;
+    stage.sync(&request.project.inputs, cancel)?;
+
+    let cargo =
+        Cargo::new(request.tool, &scratch, &manifest, &stage, manifest::configurations(request.project))?;
+    let workspace = cargo.workspace(&mut runner, &stage)?;
+    let lock = manifest::Lock::of(&workspace, request.project)?;
+    let crates = vendor::vendor(&cargo, &lock, host, caches, &stage, &mut runner)?;
+
+    let target = caches.target().join(&id);
+    fresh(&target, request.fresh)?;
+    let triple = triple(build, request.platform);
+    let wrapper = wrapper::write(
+        &caches.target().join(format!("{id}.rustc")),
+        &wrapper::Paths {
+            stage: &stage.root,
+            vendor: crates.as_deref(),
+            target: &target,
+            cargo_home: &scratch.cargo_home(),
+            sysroot: request.tool.path("sysroot")?,
+            commit: request.tool.field("commit"),
+            whole: workspace.is_empty(),
+        },
+    )?;
+    let mut environment = cargo.environment.clone();
+    environment.extend(environment::set([("RUSTC_WRAPPER", wrapper.as_os_str())]));
+    environment::add(&mut environment, render(&build.env, request.values)?, &[])?;
+    if !lock.has_allocator() {
+        runner.note(format!("`{bin}` uses musl's slow allocator: consider another, like mimalloc"));
+    }
+
+    let mut args: Vec<Argument> =
+        ["build", "--frozen", "--message-format=json-render-diagnostics"].map(Argument::from).into();
+    args.extend(cargo.configuration());
+    if let Some(crates) = &crates {
+        args.push("--config".into());
+        args.push(crates.join(".cargo/config.toml").into());
+    }
+    args.extend(["--target-dir".into(), Argument::from(&target)]);
+    args.extend(["--jobs".into(), request.jobs.max(1).to_string().into()]);
+    args.extend(["--target", triple, "--profile", &build.profile, "--bin", &bin].map(Argument::from));
+    if let Some(package) = &build.package {
+        args.extend(["--package".into(), package.as_str().into()]);
+    }
+    if !build.features.is_empty() {
+        args.extend(["--features".into(), build.features.join(",").into()]);
+    }
+    if !build.default_features {
+        args.push("--no-default-features".into());
+    }
+    let mut made: Option<PathBuf> = None;
+    let result = runner.run(
+        cargo.command(args, &environment, Phase::Make, &stage)?,
+        Some(&mut |line| {
+            if let Some(path) = executable(line, &bin) {
+                made = Some(path);
+            }
+        }),
+    );
+    stage.ended()?;
+    result?;
+    let made = made.ok_or_else(|| BuilderError::Binary {
+        name: bin.clone(),
+        reason: "was not made: cargo names no such program".to_owned(),
+    })?;
+    let inside = [stage.root.as_path(), &target, request.tool.path("sysroot")?];
+    manifest::only_inputs_were_read(&made, &inside, crates.as_deref())?;
+    let (artefact, leaked) = artefact::take(&made, &bin, request.platform, request.into, caches.root())?;
+    if leaked {
+        runner.note(format!(
+            "the binary `{bin}` contains a path of the cache (a use of env!(\"CARGO_MANIFEST_DIR\") or env!(\"OUT_DIR\")?): \
+             other machines will not make the same bytes"
+        ));
+    }
+    Ok(vec![artefact])
+}
+
+/// Empties the target directory once for each token.
+fn fresh(target: &Path, token: Option<&str>) -> Result<(), BuilderError> {
+    let Some(token) = token else { return Ok(()) };
+    let marker = target.with_extension("fresh");
+    if system::fs::read(&marker).is_ok_and(|bytes| bytes == token.as_bytes()) {
+        return Ok(());
+    }
+    system::fs::remove_dir_all(target)?;
+    Ok(system::fs::write_atomic(marker, token.as_bytes())?)
+}
+
+/// The program that a line of `--message-format=json` names, if it is the one wanted.
+fn executable(line: &str, bin: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    #[derive(Deserialize)]
+    struct Message {
+        reason: String,
+        target: Option<Target>,
+        executable: Option<PathBuf>,
+    }
+    let message: Message = serde_json::from_str(line).ok()?;
+    let wanted =
+        message.reason == "compiler-artifact" && message.target.is_some_and(|target| target.name == bin);
+    message.executable.filter(|_| wanted)
+}
+
+/// Cargo itself, run in `/`: no configuration above the staged tree is searched for, what is in it is named one by one.
+struct Cargo<'a> {
+    program: &'a Path,
+    manifest: PathBuf,
+    configurations: Vec<PathBuf>,
+    environment: Environment,
+    version: &'a str,
+}
+
+impl<'a> Cargo<'a> {
+    fn new(
+        tool: &'a super::Tool,
+        scratch: &Scratch,
+        manifest: &manifest::Manifest,
+        stage: &Stage,
+        configurations: Vec<String>,
+    ) -> Result<Self, BuilderError> {
+        let program = tool.path("cargo")?;
+        let mut bin = vec![program.parent().unwrap_or(Path::new("/"))];
+        bin.extend(tool.paths.get("cc").map(PathBuf::as_path));
+        let mut environment = environment::closed(scratch, &bin);
+        environment.extend(environment::set([
+            ("CARGO_HOME", scratch.cargo_home().as_os_str()),
+            ("RUSTC", tool.path("rustc")?.as_os_str()),
+            // Empty: none, whatever the project's configuration says.
+            ("RUSTC_WRAPPER", OsStr::new("")),
+            ("RUSTC_WORKSPACE_WRAPPER", OsStr::new("")),
+            ("CARGO_INCREMENTAL", OsStr::new("0")),
+            ("CARGO_NET_OFFLINE", OsStr::new("true")),
+            ("CARGO_TERM_COLOR", OsStr::new("never")),
+            ("CARGO_TERM_PROGRESS_WHEN", OsStr::new("never")),
+            // Cargo would look for the host's and tell build scripts where they are.
+            ("SSL_CERT_FILE", OsStr::new("/nonexistent")),
+            ("SSL_CERT_DIR", OsStr::new("/nonexistent")),
+        ]));
+        Ok(Self {
+            program,
+            manifest: stage.root.join(&manifest.path),
+            configurations: configurations.into_iter().map(|path| stage.root.join(path)).collect(),
+            environment,
+            version: tool.field("cargo"),
+        })
+    }
+
+    /// The manifest and the project's own configuration, the outermost first.
+    fn configuration(&self) -> Vec<Argument> {
+        let mut args: Vec<Argument> = vec!["--manifest-path".into(), Argument::from(&self.manifest)];
+        for path in &self.configurations {
+            args.extend(["--config".into(), Argument::from(path)]);
+        }
+        args
+    }
+
+    fn command<'b>(
+        &'b self,
+        args: Vec<Argument>,
+        environment: &'b Environment,
+        phase: Phase,
+        stage: &Stage,
+    ) -> Result<Command<'b>, BuilderError> {
+        let lock = stage.share_lock()?;
+        Ok(Command { program: self.program, args, environment, directory: Path::new("/"), lock, phase })
+    }
+
+    /// The directory of the workspace, relative to the staged tree, with a `/` at its end where it is not the tree itself.
+    fn workspace(&self, runner: &mut Runner<'_>, stage: &Stage) -> Result<String, BuilderError> {
+        let mut args: Vec<Argument> =
+            ["locate-project", "--workspace", "--message-format=plain"].map(Argument::from).into();
+        args.extend(self.configuration());
+        let mut answer = OsString::new();
+        let command = self.command(args, &self.environment, Phase::Make, stage)?;
+        runner.run(command, Some(&mut |line| answer = line.into()))?;
+        let manifest = PathBuf::from(answer);
+        let relative = manifest.parent().and_then(|directory| directory.strip_prefix(&stage.root).ok());
+        match relative.and_then(Path::to_str) {
+            Some("") => Ok(String::new()),
+            Some(directory) => Ok(format!("{directory}/")),
+            None => Err(BuilderError::Answer {
+                command: "cargo locate-project".to_owned(),
+                reason: format!("the workspace {} is outside the source root", manifest.display()),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_the_one_of_the_name() {
+        let line = |reason: &str, name: &str, path: &str| {
+            format!(
+                r#"{{"reason":"{reason}","target":{{"name":"{name}","kind":["bin"]}},"executable":{path}}}"#
+            )
+        };
+        let wanted = line("compiler-artifact", "app", r#""/t/app""#);
+        assert_eq!(executable(&wanted, "app"), Some("/t/app".into()));
+        assert_eq!(executable(&wanted, "other"), None);
+        assert_eq!(executable(&line("compiler-artifact", "app", "null"), "app"), None);
+        assert_eq!(executable(&line("build-script-executed", "app", r#""/t/app""#), "app"), None);
+        assert_eq!(executable("no json", "app"), None);
+    }
+
+    #[test]
+    fn a_token_empties_the_directory_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("rust-1");
+        let left = |token| {
+            std::fs::create_dir_all(&target).unwrap();
+            std::fs::write(target.join("a"), "").unwrap();
+            fresh(&target, token).unwrap();
+            target.join("a").exists()
+        };
+        assert_eq!(
+            [left(None), left(Some("1")), left(Some("1")), left(Some("2"))],
+            [true, false, true, false]
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The one place that turns errors into words, hints and exit codes.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+
+use crate::base::BaseError;
+use crate::builder::BuilderError;
+use crate::ops::error::{Error, ErrorKind};
+use crate::ops::pack::PackError;
+use crate::registry::RegistryError;
+use crate::tar::WriteError;
+use crate::tree::TreeError;
+
+/// Exit codes, documented in `docs/exit-codes.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    /// Done.
+    Done = 0,
+    /// A finding: a budget, a difference, something stale.
+    Finding = 1,
+    /// Usage, a spec or a lock.
+    Usage = 2,
+    /// A builder failed.
+    Builder = 3,
+    /// A registry or the network.
+    Network = 4,
+    /// This machine: disk, permission, engine, a missing program.
+    Machine = 5,
+    /// A bug of imgpack.
+    Bug = 70,
+    /// Somebody pressed Ctrl-C.
+    Interrupted = 130,
+    /// Somebody sent SIGTERM.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// Of several: the one that comes first here is the command's.
+    const ORDER: [Self; 6] =
+        [Self::Bug, Self::Usage, Self::Builder, Self::Machine, Self::Network, Self::Finding];
+
+    /// The code of a command that failed so many ways.
+    pub(super) fn of_all(exits: impl IntoIterator<Item = Self>) -> Self {
+        let exits: Vec<Self> = exits.into_iter().collect();
+        Self::ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Self::Done)
+    }
+}
+
+/// The exit code of an error.
+fn exit(error: &Error) -> Exit {
+    match &*error.kind {
+        ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
+        ErrorKind::Spec(_)
+        | ErrorKind::Tree(_)
+        | ErrorKind::Select(_)
+        | ErrorKind::Reference(_)
+        | ErrorKind::Usage { .. }
+        | ErrorKind::Layer(_)
+        | ErrorKind::Layers(_)
+        | ErrorKind::Compose(_)
+        | ErrorKind::Settings(_)
+        | ErrorKind::Image(_)
+        | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Base(error) => base_exit(error),
+        ErrorKind::Builder(error) => builder_exit(error),
+        ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
+        ErrorKind::Pack(_)
+        | ErrorKind::Store(_)
+        | ErrorKind::Archive(_)
+        | ErrorKind::Engine(_)
+        | ErrorKind::Io(_) => Exit::Machine,
+        ErrorKind::Registry(error) => registry_exit(error),
+        ErrorKind::Cancelled(_) => Exit::Interrupted,
+        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) => Exit::Bug,
+    }
+}
+
+fn base_exit(error: &BaseError) -> Exit {
+    match error {
+        BaseError::Store { .. } => Exit::Machine,
+        BaseError::Io(error) if !error.is_not_found() => Exit::Machine,
+        BaseError::Fetch { .. } => Exit::Network,
+        BaseError::Cancelled(_) => Exit::Interrupted,
+        _ => Exit::Usage,
+    }
+}
+
+fn registry_exit(error: &RegistryError) -> Exit {
+    match error {
+        RegistryError::Conflict { .. } | RegistryError::Reference { .. } => Exit::Usage,
+        RegistryError::Read { .. } | RegistryError::Write { .. } => Exit::Machine,
+        error if error.is_cancelled() => Exit::Interrupted,
+        _ => Exit::Network,
+    }
+}
+
+fn builder_exit(error: &BuilderError) -> Exit {
+    match error.exit_code() {
+        3 => Exit::Builder,
+        5 => Exit::Machine,
+        70 => Exit::Bug,
+        130 => Exit::Interrupted,
+        _ => Exit::Usage,
+    }
+}
+
+/// The way out of an error, where one is known.
+fn hint(error: &Error) -> Option<String> {
+    match &*error.kind {
+        ErrorKind::Usage { hint, .. } => hint.clone(),
+        ErrorKind::Select(error) => error.hint(),
+        ErrorKind::Tree(error) => error.hint(),
+        ErrorKind::Base(error) => error.hint(),
+        ErrorKind::Builder(error) => error.hint(),
+        ErrorKind::Layer(error) => error.hint(),
+        ErrorKind::Layers(errors) => errors.iter().find_map(crate::plan::LayerError::hint),
+        ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
+        ErrorKind::Archive(error) => error.hint(),
+        ErrorKind::Engine(error) => error.hint(),
+        ErrorKind::Registry(error) => error.hint(),
+        _ => None,
+    }
+}
+
+/// Writes the errors to stderr; the command's exit code.
+///
+/// `tails` repeats a failed tool's last lines, for where its output is not shown whole beside the error.
+pub(super) fn report(errors: &[Error], tails: bool) -> Exit {
+    let mut stderr = std::io::stderr().lock();
+    let told: Vec<&Error> = errors.iter().filter(|error| !error.is_cancelled()).collect();
+    if told.is_empty() {
+        let _ = std::io::Write::write_all(&mut stderr, b"error: interrupted\n");
+        return Exit::Interrupted;
+    }
+    for error in &told {
+        // A terminal that went away takes no more words.
+        let _ = std::io::Write::write_all(&mut stderr, words(error, tails).as_bytes());
+    }
+    Exit::of_all(told.into_iter().map(exit))
+}
+
+/// The error, its causes one a line, the tool's last lines, the hint.
+fn words(error: &Error, tails: bool) -> String {
+    let mut text = String::new();
+    if let ErrorKind::Spec(problems) = &*error.kind {
+        text.push_str(&problems.to_string());
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        return text;
+    }
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "error: {}{}",
+        error.context.iter().map(|c| c.clone() + ": ").collect::<String>(),
+        error.kind
+    );
+    let mut cause = error.kind.source();
+    while let Some(error) = cause {
+        let _ = writeln!(text, "  because: {error}");
+        cause = error.source();
+    }
+    if let (ErrorKind::Builder(BuilderError::Failed(failure)), true) = (&*error.kind, tails) {
+        for line in &failure.tail {
+            let _ = writeln!(text, "  | {line}");
+        }
+    }
+    if let Some(hint) = hint(error) {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}

@@ -1,0 +1,241 @@
+//! From the process to a verb and back to an exit code.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Parser as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::args::{Arguments, Command, Selection};
+use super::failure::{self, Exit};
+use super::progress::Mode;
+use super::style::Style;
+use super::verbs;
+use crate::model::Platform;
+use crate::ops::error::Error;
+use crate::ops::event::Observer;
+use crate::ops::prepare::Machine;
+use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
+use crate::registry::{Remote, RemoteConfig};
+use crate::spec::{self, ImageSpec, SetArg, Workspace};
+use crate::store::Store;
+use crate::system::Cancel;
+
+/// The settings of one process, read once at its start.
+pub(super) struct Settings {
+    pub(super) environment: BTreeMap<OsString, OsString>,
+    pub(super) workspace: Option<PathBuf>,
+    pub(super) quiet: bool,
+    pub(super) cancel: Cancel,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    let cancel = Cancel::new();
+    let signal = listen(&cancel);
+    let settings = Settings {
+        environment: std::env::vars_os().collect(),
+        workspace: arguments.workspace,
+        quiet: arguments.quiet,
+        cancel: cancel.clone(),
+    };
+    let outcome = match arguments.command {
+        Command::Build(arguments) => verbs::build(&settings, &arguments),
+        Command::Plan(arguments) => verbs::plan(&settings, &arguments),
+        Command::Explain(selection) => verbs::explain(&settings, &selection),
+        Command::Check(arguments) => verbs::check(&settings, &arguments),
+        Command::Schema(_) => verbs::schema(),
+    };
+    let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.is_plain()));
+    let exit = match signal.load(Ordering::SeqCst) {
+        0 => exit,
+        received if received == signal_number(SIGINT) => Exit::Interrupted,
+        _ => Exit::Terminated,
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn signal_number(signal: i32) -> usize {
+    usize::try_from(signal).unwrap_or_default()
+}
+
+/// The first Ctrl-C asks to stop, the second ends the process at once.
+fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
+    let received = Arc::new(AtomicUsize::new(0));
+    // Also when the terminal is closed: builders run in groups of their own, and nobody else would stop them.
+    for (signal, exit) in
+        [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated), (SIGHUP, Exit::Terminated)]
+    {
+        // The order counts: what is registered first runs first, so the flag is still unset at the first signal.
+        // Without handlers the signals still end the process, only less tidily.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, exit as i32, cancel.flag());
+        let _ = signal_hook::flag::register_usize(signal, Arc::clone(&received), signal_number(signal));
+        let _ = signal_hook::flag::register(signal, cancel.flag());
+    }
+    received
+}
+
+impl Settings {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .get(&OsString::from(name))
+            .and_then(|value| value.to_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The workspace's root.
+    pub(super) fn root(&self) -> Result<PathBuf, Error> {
+        let start = match &self.workspace {
+            Some(folder) => folder.clone(),
+            None => PathBuf::from("."),
+        };
+        let found = match &self.workspace {
+            Some(folder) if !folder.join(WORKSPACE_FILE).is_file() => None,
+            _ => find_root(&start),
+        };
+        found.ok_or_else(|| {
+            let place = match &self.workspace {
+                Some(folder) => format!("in {}", folder.display()),
+                None => "here or in a folder above".to_owned(),
+            };
+            Error::usage_with_hint(
+                format!("there is no {WORKSPACE_FILE} {place}"),
+                "make one at the root of the repository: docs/buildspec.md begins with an example",
+            )
+        })
+    }
+
+    /// The specs of the workspace.
+    pub(super) fn load(root: &std::path::Path, sets: &[String]) -> Result<Workspace, Error> {
+        let sets = sets
+            .iter()
+            .map(|text| text.parse::<SetArg>().map_err(|error| Error::usage(error.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(spec::load(&DiskFiles::new(root.to_owned()), &sets)?)
+    }
+
+    /// The images that `selection` means.
+    pub(super) fn select(workspace: &Workspace, selection: &Selection) -> Result<Vec<ImageSpec>, Error> {
+        Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
+    }
+
+    /// The cache's folder.
+    pub(super) fn cache(&self) -> Result<PathBuf, Error> {
+        let below =
+            |name: &str, rest: &str| self.variable(name).map(|folder| PathBuf::from(folder).join(rest));
+        let folder = below("IMGPACK_CACHE", "")
+            .or_else(|| below("XDG_CACHE_HOME", "imgpack"))
+            .or_else(|| below("HOME", ".cache/imgpack"))
+            .ok_or_else(|| {
+                Error::usage_with_hint(
+                    "there is no place for the cache: neither IMGPACK_CACHE nor XDG_CACHE_HOME nor HOME is set",
+                    "set IMGPACK_CACHE to a folder that this user can write to",
+                )
+            })?;
+        std::path::absolute(&folder).map_err(|source| {
+            crate::system::IoError { action: "find the folder", path: folder, source }.into()
+        })
+    }
+
+    /// Where progress is shown. Dropping it clears what it showed.
+    pub(super) fn observer(&self) -> Box<dyn Observer> {
+        self.mode().observer()
+    }
+
+    fn mode(&self) -> Mode {
+        let terminal = io::stderr().is_terminal();
+        let style = Style::of(terminal, self.environment_value("NO_COLOR"), self.environment_value("TERM"));
+        Mode::of(self.quiet, terminal, self.variable("CI").is_some(), style)
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self.mode(), Mode::Plain)
+    }
+
+    fn environment_value(&self, name: &str) -> Option<&OsStr> {
+        self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Runs `verb` on this machine with the store open.
+    pub(super) fn with_machine<T>(
+        &self,
+        root: PathBuf,
+        jobs: Option<u16>,
+        verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let store = Store::open(&self.cache()?)?;
+        let observer = self.observer();
+        let docker_config = self
+            .variable("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
+        let registry = Remote::new(RemoteConfig {
+            docker_config,
+            cancel: self.cancel.clone(),
+            ..RemoteConfig::default()
+        });
+        let jobs = jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            usize::from,
+        );
+        // Fails only where something made the pool before; then that one is used.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
+        verb(&Machine {
+            root,
+            store: &store,
+            environment: self.environment.clone(),
+            observer: &*observer,
+            cancel: &self.cancel,
+            registry: &registry,
+            jobs,
+        })
+    }
+
+    /// `SOURCE_DATE_EPOCH` as RFC 3339; a bad value is an error.
+    pub(super) fn created(&self) -> Result<Option<String>, Error> {
+        let Some(text) = self.environment.get(&OsString::from("SOURCE_DATE_EPOCH")) else { return Ok(None) };
+        let wrong = || {
+            Error::usage(format!(
+                "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
+                text.to_string_lossy()
+            ))
+        };
+        let seconds: i64 = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+        let time = jiff::Timestamp::from_second(seconds).ok().filter(|_| seconds >= 0).ok_or_else(wrong)?;
+        Ok(Some(time.to_string()))
+    }
+
+    /// The platform of this machine, for engines.
+    pub(super) fn own_platform() -> Option<Platform> {
+        Platform::ALL.into_iter().find(|platform| platform.uname() == std::env::consts::ARCH)
+    }
+}
+
+/// Prints to stdout what was asked for; a reader that went away is no error.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(crate::system::IoError { action: "write to", path: "stdout".into(), source: error }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a remark to stderr.
+pub(super) fn remark(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

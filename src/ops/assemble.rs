@@ -1,0 +1,412 @@
+//! One image for one platform: its layers planned from what the spec, the base and the builder give, its documents written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::compile::CompileRecord;
+use super::error::Error;
+use super::sources::{CopiedFiles, Sources};
+use crate::base::{self, BaseImage};
+use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
+use crate::model::{
+    BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
+    Platform,
+};
+use crate::plan::{
+    ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
+    secret_in, target_value,
+};
+use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
+use crate::store::Store;
+use crate::system::fs;
+
+/// Everything about one image for one platform before its layers exist.
+#[derive(Debug)]
+pub struct PlannedImage {
+    /// For which platform.
+    pub platform: Platform,
+    /// What it stands on.
+    pub base: Arc<BaseImage>,
+    /// What its config says.
+    pub config: ImageConfig,
+    /// Its own layers, in order.
+    pub layers: Vec<PlannedLayer>,
+}
+
+/// One image for one platform, with everything stored.
+#[derive(Debug, Clone)]
+pub struct FinishedImage {
+    /// For which platform.
+    pub platform: Platform,
+    /// The config.
+    pub config: Document,
+    /// The manifest.
+    pub manifest: Document,
+    /// Every layer, the base's first.
+    pub layers: Vec<FinishedLayer>,
+    /// Annotations of the manifest but the base's digest, for the index.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A layer of a finished image.
+#[derive(Debug, Clone)]
+pub struct FinishedLayer {
+    /// Its class.
+    pub class: Class,
+    /// What it is, for people.
+    pub title: String,
+    /// The layer.
+    pub layer: Layer,
+}
+
+/// Where the artefact of a builder goes: the spec's place, or `/app/<name>`.
+pub fn artefact_place(build: &Build, name: &str) -> Result<ImagePath, Error> {
+    match build {
+        Build::Go(go) => Ok(go.to.clone()),
+        Build::Rust(rust) => match &rust.to {
+            Some(path) => Ok(path.clone()),
+            None => ImagePath::parse(&format!("/app/{name}"))
+                .map_err(|error| Error::usage(format!("build.rust.bin: {error}"))),
+        },
+    }
+}
+
+/// Plans the image: inheritance, composed files, classes, and where the base wants each path.
+pub fn plan_image(
+    spec: &ImageSpec,
+    platform: Platform,
+    base: &Arc<BaseImage>,
+    made: Option<&CompileRecord>,
+    sources: &Sources<'_>,
+    store: &Store,
+    volatile: &dyn Fn(&Value) -> Option<String>,
+) -> Result<PlannedImage, Error> {
+    let facts = &base.facts;
+    let mut parts = component_parts(spec)?;
+    let mut artefact = None;
+    if let (Some(build), Some(made)) = (&spec.build, made) {
+        let (part, place) = artefact_part(build, made, store)?;
+        artefact = place;
+        parts.push(part);
+    }
+    let config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), volatile)?;
+
+    let stable = |value: &Value| match value {
+        Value::Base(name) => Some(
+            base.config
+                .env
+                .iter()
+                .find(|(known, _)| known == name)
+                .map_or_else(String::new, |(_, text)| text.clone()),
+        ),
+        other => target_value(other, platform),
+    };
+    let (file_parts, directories) = file_parts(spec, base, sources, &stable)?;
+    parts.extend(file_parts);
+
+    let certificates = sources.certificates(spec)?;
+    let bundle = if spec.components.contains(&Component::CaCertificates) {
+        bundle_of(&base::ca_certificates()?)
+    } else {
+        None
+    };
+    let user = match &spec.image.user {
+        Inherit::Set(user) => Some(user),
+        _ => None,
+    };
+    parts.push(composed_files(facts, user, &certificates, bundle.as_deref(), &spec.remove)?);
+
+    let workdir = config.workdir.as_deref().and_then(|path| ImagePath::parse(path).ok());
+    let present: Vec<&Entries> = parts.iter().map(|part| &part.entries).collect();
+    let last =
+        last_directories(directories, &config.volumes, workdir.as_ref(), config.owner, facts, &present)
+            .map_err(crate::plan::LayerError::from)?;
+    parts.push(last);
+    let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
+    Ok(PlannedImage { platform, base: Arc::clone(base), config, layers })
+}
+
+/// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.
+pub fn finish_image(
+    spec: &ImageSpec,
+    planned: &PlannedImage,
+    made: &[Layer],
+    created: Option<&str>,
+) -> Result<FinishedImage, Error> {
+    let docker = spec.docker_media_types;
+    let base_layers = planned.base.layers.iter().map(|layer| {
+        let title = layer.created_by.clone().unwrap_or_default();
+        FinishedLayer { class: Class::Base, title, layer: layer.layer }
+    });
+    let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
+        class: plan.class,
+        title: plan.title.clone(),
+        layer: *layer,
+    });
+    let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
+    let rows: Vec<ConfigLayer> = layers
+        .iter()
+        .map(|layer| ConfigLayer {
+            diff_id: layer.layer.diff_id,
+            created_by: match layer.class {
+                Class::Base => layer.title.clone(),
+                class => format!("imgpack {class}: {}", layer.title),
+            },
+        })
+        .collect();
+    let config = config_document(&planned.config, planned.platform, &rows, created, docker)?;
+    let annotations = annotations(&planned.config, &planned.base, created);
+    let mut own = annotations.clone();
+    if let Some(digest) = planned.base.digest {
+        own.insert("org.opencontainers.image.base.digest".into(), digest.to_string());
+    }
+    let contents = ManifestLayers {
+        config: config.descriptor,
+        layers: layers.iter().map(|layer| layer.layer.descriptor).collect(),
+    };
+    let manifest = manifest_document(&contents, &own, docker)?;
+    Ok(FinishedImage { platform: planned.platform, config, manifest, layers, annotations })
+}
+
+/// The index over the platforms of an image, where it has one: several platforms, or `index: always`.
+pub fn finish_index(spec: &ImageSpec, images: &[FinishedImage]) -> Result<Option<Document>, Error> {
+    if images.len() < 2 && !spec.index_always {
+        return Ok(None);
+    }
+    let rows: Vec<(Platform, Descriptor)> =
+        images.iter().map(|image| (image.platform, image.manifest.descriptor)).collect();
+    let annotations = images.first().map(|image| image.annotations.clone()).unwrap_or_default();
+    Ok(Some(index_document(&rows, &annotations, spec.docker_media_types)?))
+}
+
+fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) -> BTreeMap<String, String> {
+    let mut annotations = config.annotations.clone();
+    if let Some(created) = created {
+        annotations.insert("org.opencontainers.image.created".into(), created.to_owned());
+    }
+    if let Some(name) = &base.name {
+        annotations.insert("org.opencontainers.image.base.name".into(), name.clone());
+    }
+    annotations
+}
+
+fn component_parts(spec: &ImageSpec) -> Result<Vec<LayerPart>, Error> {
+    let mut parts = Vec::new();
+    for component in &spec.components {
+        let (title, entries) = match component {
+            // With `certificates` the bundle is a composed file.
+            Component::CaCertificates if !spec.certificates.is_empty() => continue,
+            Component::CaCertificates => ("CA certificates", base::ca_certificates()),
+            Component::Tzdata => ("time zones", base::time_zones()),
+        };
+        parts.push(part(Class::System, title, entries?));
+    }
+    Ok(parts)
+}
+
+/// The text of the component's bundle.
+fn bundle_of(entries: &Entries) -> Option<String> {
+    entries.iter().find_map(|entry| match &entry.kind {
+        EntryKind::File { content: Content::Bytes(bytes), .. } => {
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        }
+        _ => None,
+    })
+}
+
+fn part(class: Class, title: impl Into<String>, entries: Entries) -> LayerPart {
+    LayerPart { class, title: title.into(), entries, replace: BTreeSet::new() }
+}
+
+fn artefact_part(
+    build: &Build,
+    made: &CompileRecord,
+    store: &Store,
+) -> Result<(LayerPart, Option<ImagePath>), Error> {
+    let origin: Arc<str> = Arc::from(match build {
+        Build::Go(_) => "build.go",
+        Build::Rust(_) => "build.rust",
+    });
+    let mut entries = Entries::new();
+    let mut entrypoint = None;
+    for artefact in &made.artefacts {
+        let path = artefact_place(build, &artefact.name)?;
+        if artefact.executable && entrypoint.is_none() {
+            entrypoint = Some(path.clone());
+        }
+        entries
+            .insert(Entry {
+                path,
+                kind: EntryKind::File {
+                    digest: artefact.digest,
+                    size: artefact.size,
+                    content: Content::Path(store.blob_path(&BlobDigest(artefact.digest.0))),
+                },
+                mode: if artefact.executable { 0o755 } else { 0o644 },
+                owner: Owner::default(),
+                origin: Arc::clone(&origin),
+            })
+            .map_err(crate::plan::LayerError::from)?;
+    }
+    let title = entries.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>().join(", ");
+    Ok((part(Class::App, title, entries), entrypoint))
+}
+
+type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
+
+/// The `files` rows by class, and the declared directories.
+fn file_parts(
+    spec: &ImageSpec,
+    base: &BaseImage,
+    sources: &Sources<'_>,
+    values: &dyn Fn(&Value) -> Option<String>,
+) -> Result<(Vec<LayerPart>, Declared), Error> {
+    let mut classes: BTreeMap<Class, LayerPart> = BTreeMap::new();
+    let mut directories = Vec::new();
+    for rule in &spec.files {
+        let origin: Arc<str> = Arc::from(rule.site.to_string());
+        let owner = rule.owner.unwrap_or_default();
+        let place = || {
+            rule.to.clone().ok_or_else(|| {
+                Error::usage("`to: /` is for a directory of files: name a place below it").at(&rule.site)
+            })
+        };
+        let layer = classes.entry(rule.class).or_insert_with(|| part(rule.class, "", Entries::new()));
+        if rule.replace
+            && let Some(to) = &rule.to
+        {
+            layer.replace.insert(to.clone());
+        }
+        let mut put = |path, kind, mode| {
+            let entry = Entry { path, kind, mode, owner, origin: Arc::clone(&origin) };
+            layer.entries.insert(entry).map_err(|error| Error::from(crate::plan::LayerError::from(error)))
+        };
+        match &rule.kind {
+            FileKind::Directory => directories.push((place()?, rule.mode.unwrap_or(0o755), owner, origin)),
+            FileKind::Link(target) => put(place()?, EntryKind::Symlink { target: target.clone() }, 0o777)?,
+            FileKind::Text(template) => {
+                let text = rendered(template, values).map_err(|error| error.at(&rule.site))?;
+                put(place()?, EntryKind::bytes(text.into_bytes()), rule.mode.unwrap_or(0o644))?;
+            }
+            FileKind::Copy { from, include, exclude } => {
+                let copied = sources.copied(from, include, exclude)?;
+                for (path, file) in copied_places(rule, &copied)? {
+                    if !copied.single && !matches!(rule.class, Class::Deps) {
+                        refuse_secret(&file.absolute, &path, rule)?;
+                    }
+                    let mode = match file.entry_kind() {
+                        EntryKind::File { .. } => rule.mode.unwrap_or_else(|| file.entry_mode()),
+                        _ => file.entry_mode(),
+                    };
+                    put(path, file.entry_kind(), mode)?;
+                }
+                if owner != Owner::default() && !copied.single {
+                    for path in owned_directories(rule, &copied)? {
+                        let known = facts_directory(base, &path);
+                        if !known {
+                            put(path, EntryKind::Directory, 0o755)?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut parts: Vec<LayerPart> = classes.into_values().collect();
+    for part in &mut parts {
+        part.title = files_title(&part.entries);
+    }
+    Ok((parts, directories))
+}
+
+fn rendered(template: &Template, values: &dyn Fn(&Value) -> Option<String>) -> Result<String, Error> {
+    template.render(&values).map_err(|value| Error::usage(format!("{value} has no value here")))
+}
+
+fn facts_directory(base: &BaseImage, path: &ImagePath) -> bool {
+    base.facts.resolve(path).is_some_and(|path| base.facts.tree.contains_key(&path))
+}
+
+/// Each file of a row with its place in the image.
+fn copied_places<'c>(
+    rule: &FileRule,
+    copied: &'c CopiedFiles,
+) -> Result<Vec<(ImagePath, &'c crate::tree::HashedFile)>, Error> {
+    copied
+        .files
+        .iter()
+        .map(|file| {
+            let path = match (&rule.to, copied.single) {
+                (Some(to), true) => Ok(to.clone()),
+                (Some(to), false) => to.join(&file.path),
+                (None, _) => ImagePath::parse(&format!("/{}", file.path)),
+            };
+            let path = path.map_err(|error| Error::usage(error.to_string()).at(&rule.site))?;
+            Ok((path, file))
+        })
+        .collect()
+}
+
+/// The directories that a copied directory brings, itself included.
+fn owned_directories(rule: &FileRule, copied: &CopiedFiles) -> Result<BTreeSet<ImagePath>, Error> {
+    let mut found = BTreeSet::new();
+    for (path, _) in copied_places(rule, copied)? {
+        let mut at = path.parent();
+        while let Some(directory) = at {
+            if rule.to.as_ref().is_some_and(|to| !directory.is_within(to)) {
+                break;
+            }
+            at = directory.parent();
+            found.insert(directory);
+        }
+    }
+    Ok(found)
+}
+
+/// Files above this length (bytes) are not looked through for secrets.
+const SECRET_LIMIT: u64 = 1 << 20;
+
+fn refuse_secret(path: &std::path::Path, place: &ImagePath, rule: &FileRule) -> Result<(), Error> {
+    let Ok(file) = fs::open(path) else { return Ok(()) };
+    let mut content = Vec::new();
+    if file.take(SECRET_LIMIT).read_to_end(&mut content).is_err() {
+        // What cannot be read is reported when it is packed.
+        return Ok(());
+    }
+    match secret_in(&content) {
+        None => Ok(()),
+        Some(words) => Err(Error::usage_with_hint(
+            format!("{} looks like it holds {words} and would become {place}", path.display()),
+            "leave it out with `exclude`, or name the file by itself in `files` if it is meant",
+        )
+        .at(&rule.site)),
+    }
+}
+
+/// `/etc/app.toml`, or `3 files in /app/templates`.
+fn files_title(entries: &Entries) -> String {
+    let files: Vec<&Entry> = entries.iter().filter(|entry| entry.kind != EntryKind::Directory).collect();
+    let [first, rest @ ..] = files.as_slice() else { return "files".to_owned() };
+    if rest.is_empty() {
+        return first.path.to_string();
+    }
+    let above = first
+        .path
+        .ancestors()
+        .filter(|above| files.iter().all(|file| file.path.is_within(above)))
+        .last()
+        .map_or_else(|| "/".to_owned(), |above| above.to_string());
+    format!("{} files in {above}", files.len())
+}
+
+/// The media type that tags the image: of the index, or of the one manifest.
+pub fn root_document<'i>(index: Option<&'i Document>, images: &'i [FinishedImage]) -> Option<&'i Document> {
+    index.or_else(|| images.first().map(|image| &image.manifest))
+}
+
+/// Bytes of an image that a puller fetches: config, manifest and layers.
+pub fn transfer(image: &FinishedImage) -> u64 {
+    image.config.descriptor.size
+        + image.manifest.descriptor.size
+        + image.layers.iter().map(|layer| layer.layer.descriptor.size).sum::<u64>()
+}

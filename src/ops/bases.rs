@@ -1,0 +1,208 @@
+//! The bases of a command, each read once for each platform.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
+
+use super::error::{Error, ErrorKind};
+use super::event::Event;
+use super::pack::pack_layer;
+use super::prepare::Machine;
+use super::sources::Sources;
+use crate::base::{
+    BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
+    from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
+    static_base,
+};
+use crate::model::{
+    BaseFacts, BlobDigest, Class, Compression, Descriptor, ImageRef, KeyDigest, MediaType, Platform,
+};
+use crate::plan::{LayerPart, plan_layers};
+use crate::spec::{Base, ImageSpec};
+use crate::store::Store;
+use crate::system::IoError;
+use crate::tar::GzipWriter;
+
+/// The bases of one command.
+pub struct Bases<'a> {
+    machine: &'a Machine<'a>,
+    sources: &'a Sources<'a>,
+    loaded: Mutex<BTreeMap<String, Slot>>,
+}
+
+/// One base for one platform: whoever locks it first loads it, others wait.
+type Slot = Arc<Mutex<Option<Arc<BaseImage>>>>;
+
+impl<'a> Bases<'a> {
+    /// No bases yet.
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>) -> Self {
+        Self { machine, sources, loaded: Mutex::default() }
+    }
+
+    /// The base of `spec` for a platform, its layers in the store.
+    pub fn load(&self, spec: &ImageSpec, platform: Platform) -> Result<Arc<BaseImage>, Error> {
+        let poisoned = || Error::bug("a thread ended while it read a base");
+        let name = name(&spec.base);
+        let slot = {
+            let mut loaded = self.loaded.lock().map_err(|_| poisoned())?;
+            Arc::clone(loaded.entry(format!("{name}\0{platform}")).or_default())
+        };
+        let mut slot = slot.lock().map_err(|_| poisoned())?;
+        if let Some(base) = &*slot {
+            return Ok(Arc::clone(base));
+        }
+        let base = Arc::new(self.read(&spec.base, &name, platform)?);
+        *slot = Some(Arc::clone(&base));
+        Ok(base)
+    }
+
+    fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
+        let store = StoreForBases(self.machine.store);
+        let import =
+            Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
+        let compressor = Compressor { name: "gzip 6", run: &compress };
+        Ok(match base {
+            Base::Static => self.built_in(static_base()?, DATA_SET)?,
+            Base::Scratch => self.built_in(scratch_base(), "")?,
+            Base::OciLayout(path) => from_oci_layout(&import, &self.sources.located(path)?)?,
+            Base::OciArchive(path) => from_oci_archive(&import, &self.sources.located(path)?)?,
+            Base::DockerArchive(path) => {
+                from_docker_archive(&import, &self.sources.located(path)?, &compressor)?
+            }
+            Base::Rootfs(files) => {
+                let file = files.get(&platform).ok_or_else(|| {
+                    let has = files.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    Error::usage(format!("base.rootfs has no file for {platform}, only for {has}"))
+                })?;
+                from_rootfs(&import, &self.sources.located(file)?, &compressor)?
+            }
+            Base::Registry(reference) => self.pulled(&import, reference)?,
+        })
+    }
+
+    /// The one layer of a built-in base, packed like any other.
+    fn built_in(&self, built_in: BuiltIn, title: &str) -> Result<BaseImage, Error> {
+        let BuiltIn { entries, config, facts } = built_in;
+        let part = LayerPart {
+            class: Class::Base,
+            title: title.to_owned(),
+            entries,
+            replace: std::collections::BTreeSet::new(),
+        };
+        let planned =
+            plan_layers(vec![part], &BaseFacts::default(), Compression::default()).map_err(Error::many)?;
+        let mut layers = Vec::new();
+        for layer in &planned {
+            let (layer, _) =
+                pack_layer(self.machine.store, layer, Compression::default(), false, self.machine.cancel)?;
+            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")) });
+        }
+        Ok(BaseImage { config, layers, facts, name: None, digest: None })
+    }
+
+    /// A base of a registry: what its tag or digest names now, with every blob that the store does not have.
+    fn pulled(&self, import: &Import<'_>, text: &str) -> Result<BaseImage, Error> {
+        let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
+        let registry = self.machine.registry;
+        let store = self.machine.store;
+        let digest = if let Some(digest) = reference.digest() {
+            digest
+        } else {
+            let digest = registry.resolve(&reference)?.digest;
+            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
+            digest
+        };
+        let repository = reference.repository();
+        let document = |digest: BlobDigest| -> Result<Vec<u8>, BoxError> {
+            if let Ok(mut file) = store.open_blob(&digest) {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                if BlobDigest::of(&bytes) == digest {
+                    return Ok(bytes);
+                }
+            }
+            let manifest = registry.manifest(&repository.at(digest))?;
+            store.put_bytes(&manifest.bytes)?;
+            Ok(manifest.bytes)
+        };
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| -> Result<(), BoxError> {
+            let kind = blob.media_type.to_oci();
+            if kind.is_index() || kind.is_manifest() {
+                return Ok(writer.write_all(&document(blob.digest)?)?);
+            }
+            if store.has_blob(&blob.digest, blob.size) {
+                io::copy(&mut store.open_blob(&blob.digest)?, writer)?;
+                return Ok(());
+            }
+            if kind == MediaType::OciConfig {
+                let mut bytes = Vec::new();
+                registry.blob(repository, blob, &mut bytes)?;
+                store.put_bytes(&bytes)?;
+                return Ok(writer.write_all(&bytes)?);
+            }
+            Ok(registry.blob(repository, blob, writer)?)
+        };
+        let bytes = match document(digest) {
+            Ok(bytes) => bytes,
+            Err(error) => match error.downcast::<crate::registry::RegistryError>() {
+                Ok(error) => return Err((*error).into()),
+                Err(error) => return Err(Error::usage(error.to_string())),
+            },
+        };
+        Ok(from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)?)
+    }
+}
+
+/// What the spec calls a base.
+fn name(base: &Base) -> String {
+    match base {
+        Base::Static => "static".to_owned(),
+        Base::Scratch => "scratch".to_owned(),
+        Base::Registry(reference) => reference.clone(),
+        Base::OciLayout(path) => format!("oci:{}", path.path),
+        Base::OciArchive(path) => format!("oci-archive:{}", path.path),
+        Base::DockerArchive(path) => format!("docker-archive:{}", path.path),
+        Base::Rootfs(files) => {
+            let files: Vec<&str> = files.values().map(|file| file.path.as_str()).collect();
+            format!("rootfs:{}", files.join(","))
+        }
+    }
+}
+
+/// Compresses a layer that a base has as a plain tar, with the format of imgpack's own layers.
+fn compress(reader: &mut dyn Read, writer: &mut dyn Write) -> io::Result<()> {
+    let mut gzip = GzipWriter::new(writer, 6)?;
+    io::copy(reader, &mut gzip)?;
+    gzip.finish().map(drop)
+}
+
+/// The store as bases see it.
+struct StoreForBases<'a>(&'a Store);
+
+impl BlobStore for StoreForBases<'_> {
+    fn has(&self, digest: &BlobDigest) -> Result<bool, BoxError> {
+        Ok(self.0.blob_path(digest).is_file())
+    }
+
+    fn put(
+        &self,
+        fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(BlobDigest, u64), BoxError> {
+        let mut blob = self.0.write_blob()?;
+        fill(&mut blob)?;
+        Ok(blob.finish()?)
+    }
+
+    fn open(&self, digest: &BlobDigest) -> Result<Box<dyn Read + Send + '_>, BoxError> {
+        Ok(Box::new(self.0.open_blob(digest)?))
+    }
+
+    fn facts_get(&self, key: &KeyDigest) -> Option<Vec<u8>> {
+        self.0.note(key)
+    }
+
+    fn facts_put(&self, key: &KeyDigest, bytes: &[u8]) {
+        // Facts that could not be noted are read again.
+        let _: Result<(), IoError> = self.0.put_note(key, bytes);
+    }
+}

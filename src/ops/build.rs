@@ -1,0 +1,269 @@
+//! `imgpack build`: specs → bases and sources → builders → layers → documents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index, transfer};
+use super::compile::{Compile, CompileRecord};
+use super::error::Error;
+use super::event::{Event, Phase, Task};
+use super::history::{self, LastBuild};
+use super::pack::{Origin, pack_layer};
+use super::parallel::parallel;
+use super::prepare::{BuildOptions, Machine, Prepared, Session, Target};
+use crate::model::{Document, ImageRef, KeyDigest, Layer, Size};
+use crate::plan::PlannedLayer;
+use crate::report::{ImageReport, LayerReport, MergedTree, Previous};
+use crate::spec::{ImageSpec, Template, Value};
+
+/// An image with all its platforms, stored.
+#[derive(Debug, Clone)]
+pub struct BuiltImage {
+    /// What it was built from.
+    pub spec: Arc<ImageSpec>,
+    /// Its platforms, in index order.
+    pub platforms: Vec<FinishedImage>,
+    /// The index, where it has one.
+    pub index: Option<Document>,
+    /// Its tags, rendered.
+    pub tags: Vec<String>,
+    /// What each platform holds and how that stands to the last build, in the same order.
+    pub reports: Vec<ImageReport>,
+}
+
+/// The files that a report names.
+const LARGEST: usize = 5;
+
+impl BuiltImage {
+    /// The document that its tags stand for.
+    pub fn root(&self) -> Result<&Document, Error> {
+        self.index
+            .as_ref()
+            .or_else(|| self.platforms.first().map(|image| &image.manifest))
+            .ok_or_else(|| Error::bug(format!("{} was built for no platform", self.spec.identity)))
+    }
+}
+
+/// Everything that a build came to.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// The images that are whole, in the order of the specs.
+    pub images: Vec<BuiltImage>,
+    /// What went wrong; images that need it are missing.
+    pub errors: Vec<Error>,
+    /// With `fresh`: layers whose bytes are not those recorded under the same key.
+    pub differing: Vec<String>,
+}
+
+/// Builds `specs` into the store.
+pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
+    let session = Session::new(machine, options);
+    let mut prepared = session.prepare(specs)?;
+    let mut built = Built::default();
+    built.errors.append(&mut prepared.errors);
+    // Mistakes in sources and bases are told before any builder runs.
+    if built.errors.is_empty() || options.keep_going {
+        let records = compile(&session, &mut prepared, options, &mut built);
+        if built.errors.is_empty() || options.keep_going {
+            let plans = session.plan(&prepared, &records, &mut built.errors);
+            if built.errors.is_empty() || options.keep_going {
+                let layers = pack(machine, &prepared, &plans, options, &mut built);
+                assemble(&session, &prepared, &plans, &layers, options, &mut built)?;
+            }
+        }
+    }
+    Ok(built)
+}
+
+/// Runs the builders whose records are missing, all of them with `fresh`.
+fn compile(
+    session: &Session<'_>,
+    prepared: &mut Prepared,
+    options: &BuildOptions,
+    built: &mut Built,
+) -> BTreeMap<KeyDigest, CompileRecord> {
+    let mut records = BTreeMap::new();
+    let mut missing: Vec<Compile> = Vec::new();
+    for compile in std::mem::take(&mut prepared.compiles) {
+        let recorded = if options.fresh.is_some() { None } else { session.recorded(&compile.key) };
+        match recorded {
+            Some(record) => drop(records.insert(compile.key.digest(), record)),
+            None => missing.push(compile),
+        }
+    }
+    for (compile, result) in missing.iter().zip(session.run(&missing)) {
+        match result {
+            Ok(record) => drop(records.insert(compile.key.digest(), record)),
+            Err(error) => built.errors.push(match compile.tasks.first() {
+                Some(task) => error.of(&task.identity, task.platform),
+                None => error,
+            }),
+        }
+    }
+    tell_causes(&mut built.errors);
+    records
+}
+
+/// Of an error and the cancellations that it brought, only the error is told.
+fn tell_causes(errors: &mut Vec<Error>) {
+    if errors.iter().any(|error| !error.is_cancelled()) {
+        errors.retain(|error| !error.is_cancelled());
+    }
+}
+
+/// Makes or finds every different layer of the plans.
+fn pack(
+    machine: &Machine<'_>,
+    prepared: &Prepared,
+    plans: &[Option<PlannedImage>],
+    options: &BuildOptions,
+    built: &mut Built,
+) -> BTreeMap<KeyDigest, Layer> {
+    let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, &Target)> = BTreeMap::new();
+    for (target, plan) in prepared.targets.iter().zip(plans) {
+        for layer in plan.iter().flat_map(|plan| &plan.layers) {
+            wanted.entry(layer.key.digest()).or_insert((layer, target));
+        }
+    }
+    let wanted: Vec<(KeyDigest, (&PlannedLayer, &Target))> = wanted.into_iter().collect();
+    let made = parallel(machine.jobs, &wanted, |(_, (layer, target))| {
+        machine.cancel.check()?;
+        machine.observer.event(Event::Phase { task: target.task.clone(), phase: Phase::Packing });
+        let start = Instant::now();
+        let (made, origin) = pack_layer(
+            machine.store,
+            layer,
+            target.spec.compression,
+            options.fresh.is_some(),
+            machine.cancel,
+        )
+        .map_err(|error| Error::from(error).of(&target.task.identity, target.task.platform))?;
+        machine.observer.event(Event::Layer {
+            task: target.task.clone(),
+            class: layer.class,
+            title: layer.title.clone(),
+            transfer: Size(made.descriptor.size),
+            made: (origin != Origin::Stored).then(|| start.elapsed()),
+        });
+        Ok::<_, Error>((made, origin))
+    });
+    let mut layers = BTreeMap::new();
+    for ((key, (layer, target)), result) in wanted.iter().zip(made) {
+        match result {
+            Ok((made, origin)) => {
+                if let Origin::Differs(old) = origin {
+                    built.differing.push(format!(
+                        "{} ({}): {} layer {}: recorded {}, made {}",
+                        target.task.identity,
+                        target.task.platform,
+                        layer.class,
+                        layer.title,
+                        old.digest,
+                        made.descriptor.digest
+                    ));
+                }
+                layers.insert(*key, made);
+            }
+            Err(error) => built.errors.push(error),
+        }
+    }
+    tell_causes(&mut built.errors);
+    layers
+}
+
+/// Writes the documents of every image all of whose layers are there.
+fn assemble(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    plans: &[Option<PlannedImage>],
+    layers: &BTreeMap<KeyDigest, Layer>,
+    options: &BuildOptions,
+    built: &mut Built,
+) -> Result<(), Error> {
+    let machine = session.machine;
+    for spec in &prepared.specs {
+        let mut platforms = Vec::new();
+        let mut reports = Vec::new();
+        let mut whole = true;
+        for (target, plan) in prepared.of(spec, plans) {
+            let made: Option<Vec<Layer>> = plan.as_ref().and_then(|plan| {
+                plan.layers.iter().map(|layer| layers.get(&layer.key.digest()).copied()).collect()
+            });
+            let (Some(plan), Some(made)) = (plan, made) else {
+                whole = false;
+                continue;
+            };
+            let image = finish_image(spec, plan, &made, options.created.as_deref())
+                .map_err(|error| error.of(&target.task.identity, target.task.platform))?;
+            for document in [&image.config, &image.manifest] {
+                machine.store.put_bytes(&document.bytes)?;
+            }
+            let name = history::name(&machine.root, &target.task);
+            let last: Option<LastBuild> = machine.store.last(&name);
+            let report = image_report(&target.task, plan, &image, last.map(|last| last.report));
+            machine.store.put_last(&name, &LastBuild::of(plan, &report, target.key.clone()))?;
+            reports.push(report);
+            let task = target.task.clone();
+            machine.observer.event(Event::Done { task, transfer: Size(transfer(&image)) });
+            platforms.push(image);
+        }
+        if !whole {
+            continue;
+        }
+        let index = finish_index(spec, &platforms)?;
+        if let Some(index) = &index {
+            machine.store.put_bytes(&index.bytes)?;
+        }
+        let tags = tags(session, spec)?;
+        built.images.push(BuiltImage { spec: Arc::clone(spec), platforms, index, tags, reports });
+    }
+    machine.store.sync()?;
+    Ok(())
+}
+
+fn image_report(
+    task: &Task,
+    plan: &PlannedImage,
+    image: &FinishedImage,
+    previous: Option<Previous>,
+) -> ImageReport {
+    let mut tree = MergedTree::base(&plan.base.facts);
+    plan.layers.iter().for_each(|layer| tree.add(layer.class, &layer.entries));
+    let layers = image.layers.iter().map(|layer| LayerReport {
+        class: layer.class,
+        title: layer.title.clone(),
+        layer: layer.layer,
+    });
+    ImageReport {
+        identity: task.identity.clone(),
+        platform: task.platform,
+        manifest: image.manifest.descriptor,
+        config: image.config.descriptor,
+        layers: layers.collect(),
+        unpacked: tree.unpacked(),
+        largest: tree.largest(LARGEST),
+        previous,
+    }
+}
+
+/// The tags with their values put in; what came out must be a tag.
+fn tags(session: &Session<'_>, spec: &ImageSpec) -> Result<Vec<String>, Error> {
+    let values = |value: &Value| session.volatile(value);
+    let render = |tag: &Template| {
+        let text = tag.render(&values).map_err(|value| {
+            Error::usage_with_hint(
+                format!("tags: {value} has no value here"),
+                "give the tag with --tag, or run where git and the environment say it",
+            )
+        })?;
+        let named = format!("{}:{text}", spec.repository);
+        if named.parse::<ImageRef>().is_ok_and(|reference| reference.tag() == Some(&text)) {
+            return Ok(text);
+        }
+        Err(Error::usage(format!(
+            "`{text}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+        )))
+    };
+    spec.tags.iter().map(|tag| render(tag).map_err(|error| error.at(&spec.site))).collect()
+}

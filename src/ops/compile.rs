@@ -1,0 +1,179 @@
+//! Builders run where no record says what they made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error::Error;
+use super::event::{Event, Phase, Task};
+use super::parallel::parallel;
+use super::prepare::Session;
+use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool};
+use crate::key::Key;
+use crate::model::{ContentDigest, Platform};
+use crate::spec::{Build, Value};
+use crate::system::IoError;
+
+/// One run of a builder that one or more tasks wait for.
+pub struct Compile {
+    /// What the spec says.
+    pub build: Build,
+    /// For which platform.
+    pub platform: Platform,
+    /// The sources.
+    pub project: Arc<Project>,
+    /// The resolved tool.
+    pub tool: Tool,
+    /// Everything that decides what is made.
+    pub key: Key,
+    /// Who waits for it.
+    pub tasks: Vec<Task>,
+}
+
+/// What a builder made, kept under its key.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct CompileRecord {
+    /// The files.
+    pub artefacts: Vec<Made>,
+    /// The key's fields, for `explain`.
+    pub key: Key,
+}
+
+/// A file that a builder made; its content is a blob of the store.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Made {
+    /// Its name.
+    pub name: String,
+    /// Digest of its content.
+    pub digest: ContentDigest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+impl Session<'_> {
+    /// Answers for the templates of a build for one platform.
+    pub fn values(&self, platform: Platform) -> impl Fn(&Value) -> Option<String> + '_ {
+        move |value| crate::plan::target_value(value, platform).or_else(|| self.volatile(value))
+    }
+
+    /// The key of a run: what the spec says, the tool, and every input.
+    pub fn key(
+        &self,
+        build: &Build,
+        platform: Platform,
+        project: &Project,
+        tool: &Tool,
+    ) -> Result<Key, Error> {
+        let mut key = Key::new(match build {
+            Build::Go(_) => "build.go",
+            Build::Rust(_) => "build.rust",
+        });
+        for field in builder::key_fields(build, platform, project, &self.values(platform))? {
+            key.clear(field.name, field.value);
+        }
+        for (name, value) in &tool.identity.fields {
+            key.clear(format!("tool {name}"), value.clone());
+        }
+        for input in &project.inputs {
+            let value = match &input.kind {
+                InputKind::File { executable: false } => format!("file {}", input.digest),
+                InputKind::File { executable: true } => format!("program {}", input.digest),
+                InputKind::Symlink { target } => format!("link {target}"),
+            };
+            key.secret(format!("input {}", input.path), value.as_bytes());
+        }
+        Ok(key)
+    }
+
+    /// What an earlier run of this key made, where all of it is still there.
+    pub fn recorded(&self, key: &Key) -> Option<CompileRecord> {
+        let record: CompileRecord = self.machine.store.record(&key.digest())?;
+        let whole = record
+            .artefacts
+            .iter()
+            .all(|made| self.machine.store.has_blob(&crate::model::BlobDigest(made.digest.0), made.size));
+        whole.then_some(record)
+    }
+
+    /// Runs every builder of `compiles`, those of one source root one after the other. Results stand in order.
+    pub fn run(&self, compiles: &[Compile]) -> Vec<Result<CompileRecord, Error>> {
+        let mut roots: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, compile) in compiles.iter().enumerate() {
+            roots.entry(&compile.project.root).or_default().push(index);
+        }
+        let groups: Vec<Vec<usize>> = roots.into_values().collect();
+        for compile in compiles {
+            self.tell(compile, |task| Event::Phase { task, phase: Phase::Waiting });
+        }
+        let at_once = self.machine.jobs.min(groups.len()).max(1);
+        let tool_jobs = (self.machine.jobs / at_once).max(1);
+        let failed = AtomicBool::new(false);
+        let mut results: Vec<(usize, Result<CompileRecord, Error>)> = parallel(at_once, &groups, |group| {
+            let run = |index: &usize| {
+                let compile = &compiles[*index];
+                if failed.load(Ordering::SeqCst) && !self.keep_going {
+                    return (*index, Err(crate::system::Cancelled.into()));
+                }
+                let result = self.run_one(compile, tool_jobs);
+                if result.is_err() {
+                    failed.store(true, Ordering::SeqCst);
+                    self.tell(compile, |task| Event::Failed { task });
+                }
+                (*index, result)
+            };
+            group.iter().map(run).collect::<Vec<_>>()
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn run_one(&self, compile: &Compile, jobs: usize) -> Result<CompileRecord, Error> {
+        self.machine.cancel.check()?;
+        let builder = match compile.build {
+            Build::Go(_) => "go",
+            Build::Rust(_) => "rust",
+        };
+        self.tell(compile, |task| Event::Phase { task, phase: Phase::Building { builder } });
+        let folder = self.machine.store.root().join("tmp");
+        let into = tempfile::tempdir_in(&folder).map_err(IoError::of("create a directory in", &folder))?;
+        let values = self.values(compile.platform);
+        let request = BuildRequest {
+            build: &compile.build,
+            platform: compile.platform,
+            values: &values,
+            project: &compile.project,
+            tool: &compile.tool,
+            jobs,
+            fresh: self.fresh,
+            into: into.path(),
+        };
+        let output = |line: Line| {
+            let event = match (line.source, compile.tasks.first()) {
+                (builder::Source::Note, _) => Event::Note(line.text),
+                (_, Some(task)) => Event::Output { task: task.clone(), text: line.text },
+                (_, None) => return,
+            };
+            self.machine.observer.event(event);
+        };
+        let artefacts = builder::build(&request, &self.host, &self.caches, &output, self.machine.cancel)?;
+        let mut made = Vec::new();
+        for artefact in artefacts {
+            let mut file = crate::system::fs::open(&artefact.path)?;
+            let (digest, size) = self.machine.store.put_reader(&mut file, None)?;
+            let digest = ContentDigest(digest.0);
+            made.push(Made { name: artefact.name, digest, size, executable: artefact.executable });
+        }
+        let record = CompileRecord { artefacts: made, key: compile.key.clone() };
+        self.machine.store.put_record(&compile.key.digest(), &record)?;
+        Ok(record)
+    }
+
+    fn tell(&self, compile: &Compile, event: impl Fn(Task) -> Event) {
+        compile.tasks.iter().for_each(|task| self.machine.observer.event(event(task.clone())));
+    }
+}

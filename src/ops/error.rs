@@ -1,0 +1,157 @@
+use crate::archive::ArchiveError;
+use crate::base::{BaseError, BuiltInError};
+use crate::builder::BuilderError;
+use crate::engine::EngineError;
+use crate::image::ImageError;
+use crate::model::{Platform, ReferenceError};
+use crate::plan::{ComposeError, LayerError, SettingsError};
+use crate::registry::RegistryError;
+use crate::spec::{Problems, SelectError, Site};
+use crate::store::StoreError;
+use crate::system::{Cancelled, IoError};
+use crate::tar::WriteError;
+use crate::tree::TreeError;
+
+use super::pack::PackError;
+
+/// Why a command did not do all that was asked, with what it was about.
+#[derive(Debug)]
+pub struct Error {
+    /// What it was about: an identity and platform, a place in a spec. Outermost first.
+    pub context: Vec<String>,
+    /// What happened.
+    pub kind: Box<ErrorKind>,
+}
+
+/// What happened; [`crate::cli`] gives each its exit code and hint.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// Mistakes in specs.
+    #[error(transparent)]
+    Spec(#[from] Problems),
+    /// Identities, variants or tags that do not go together.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// An image reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// Arguments that do not go together, or sources that are not what the spec says.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// A way out.
+        hint: Option<String>,
+    },
+    /// The sources on the disk.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The base.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The data that imgpack carries.
+    #[error(transparent)]
+    BuiltIn(#[from] BuiltInError),
+    /// A builder.
+    #[error(transparent)]
+    Builder(#[from] BuilderError),
+    /// Entries that cannot become layers.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// Several of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Layers(Vec<LayerError>),
+    /// A composed file.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The config.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A document.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A layer while it was made.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A local output.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A file of this machine.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A promise of the code that did not hold.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl<E: Into<ErrorKind>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self { context: Vec::new(), kind: Box::new(error.into()) }
+    }
+}
+
+impl Error {
+    /// Arguments that do not go together.
+    pub fn usage(message: impl Into<String>) -> Self {
+        ErrorKind::Usage { message: message.into(), hint: None }.into()
+    }
+
+    /// The same with a way out.
+    pub fn usage_with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        ErrorKind::Usage { message: message.into(), hint: Some(hint.into()) }.into()
+    }
+
+    /// A promise that did not hold.
+    pub fn bug(message: impl Into<String>) -> Self {
+        ErrorKind::Bug(message.into()).into()
+    }
+
+    /// Entries that cannot become layers, all of them.
+    pub fn many(errors: Vec<LayerError>) -> Self {
+        ErrorKind::Layers(errors).into()
+    }
+
+    /// The same error, said of a place in a spec.
+    #[must_use]
+    pub fn at(self, site: &Site) -> Self {
+        self.about(site)
+    }
+
+    /// The same error, said of one image and platform.
+    #[must_use]
+    pub fn of(self, identity: &crate::model::Identity, platform: Platform) -> Self {
+        self.about(format!("{identity} ({platform})"))
+    }
+
+    /// The same error, said of something.
+    #[must_use]
+    pub fn about(mut self, what: impl std::fmt::Display) -> Self {
+        self.context.insert(0, what.to_string());
+        self
+    }
+
+    /// Whether it only says that somebody asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(
+            &*self.kind,
+            ErrorKind::Cancelled(_)
+                | ErrorKind::Builder(BuilderError::Cancelled(_))
+                | ErrorKind::Tree(TreeError::Cancelled(_))
+                | ErrorKind::Pack(PackError::Write(WriteError::Cancelled))
+                | ErrorKind::Archive(ArchiveError::Cancelled(_))
+                | ErrorKind::Registry(RegistryError::Cancelled)
+        )
+    }
+}

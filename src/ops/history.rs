@@ -1,0 +1,54 @@
+//! What the last build of an image was: for the report's change and for `explain`, never the ground of a decision.
+
+use std::path::Path;
+
+use super::assemble::PlannedImage;
+use super::event::Task;
+use crate::key::Key;
+use crate::model::Class;
+use crate::report::{ImageReport, Previous};
+
+/// What is remembered of the last build of one image for one platform.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LastBuild {
+    /// What the next report is compared with.
+    pub report: Previous,
+    /// What decided the bytes of its own layers.
+    pub layers: Vec<LastLayer>,
+    /// What decided its builder's output, where it has a builder.
+    pub build: Option<Key>,
+}
+
+/// What decided the bytes of a layer.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LastLayer {
+    /// Its class.
+    pub class: Class,
+    /// What it was, for people.
+    pub title: String,
+    /// Its key.
+    pub key: Key,
+}
+
+impl LastBuild {
+    /// What is to be remembered.
+    pub fn of(plan: &PlannedImage, report: &ImageReport, build: Option<Key>) -> Self {
+        let layers = plan.layers.iter().map(|layer| LastLayer {
+            class: layer.class,
+            title: layer.title.clone(),
+            key: layer.key.clone(),
+        });
+        Self { report: report.remember(), layers: layers.collect(), build }
+    }
+
+    /// The key of the layer that stood where this one stands: of the same class and title, else of the same class.
+    pub fn layer_key(&self, class: Class, title: &str) -> Option<&Key> {
+        let own = || self.layers.iter().filter(|layer| layer.class == class);
+        own().find(|layer| layer.title == title).or_else(|| own().next()).map(|layer| &layer.key)
+    }
+}
+
+/// The name of an image and platform of a workspace in the store.
+pub fn name(root: &Path, task: &Task) -> String {
+    format!("{}\0{}\0{}", root.display(), task.identity, task.platform)
+}

@@ -1,0 +1,244 @@
+//! What every command about images begins with: which images, on which bases, from which sources, by which builders.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::assemble::{PlannedImage, plan_image};
+use super::bases::Bases;
+use super::compile::{Compile, CompileRecord};
+use super::error::Error;
+use super::event::{Event, Observer, Phase, Task};
+use super::parallel::parallel;
+use super::sources::Sources;
+use super::values::Volatile;
+use crate::base::BaseImage;
+use crate::builder::{self, Caches, Host};
+use crate::key::Key;
+use crate::model::{KeyDigest, Platform};
+use crate::registry::Registry;
+use crate::spec::{ImageSpec, Value};
+use crate::store::Store;
+use crate::system::Cancel;
+
+/// What one command works with, from the outside.
+pub struct Machine<'a> {
+    /// The workspace's root.
+    pub root: PathBuf,
+    /// The store.
+    pub store: &'a Store,
+    /// The environment as it was read at the start.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Who is told.
+    pub observer: &'a dyn Observer,
+    /// Asks to stop.
+    pub cancel: &'a Cancel,
+    /// Registries.
+    pub registry: &'a dyn Registry,
+    /// How many things at once.
+    pub jobs: usize,
+}
+
+/// How images are built.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Only these platforms; empty means those of the specs.
+    pub platforms: Vec<Platform>,
+    /// Ignore records and builders' caches: a token of this command.
+    pub fresh: Option<String>,
+    /// `SOURCE_DATE_EPOCH` as RFC 3339.
+    pub created: Option<String>,
+    /// Go on with other builders when one failed.
+    pub keep_going: bool,
+}
+
+/// One image for one platform on its way.
+pub struct Target {
+    /// What it is built from.
+    pub spec: Arc<ImageSpec>,
+    /// What progress calls it.
+    pub task: Task,
+    /// The key of the builder run that it waits for.
+    pub key: Option<Key>,
+}
+
+/// Everything that is known before a builder runs.
+pub struct Prepared {
+    /// The images, in the order of the specs.
+    pub specs: Vec<Arc<ImageSpec>>,
+    /// Each image for each of its platforms.
+    pub targets: Vec<Target>,
+    /// The base of each target; `None` where it has an error.
+    pub bases: Vec<Option<Arc<BaseImage>>>,
+    /// Each different run of a builder once.
+    pub compiles: Vec<Compile>,
+    /// What is wrong with bases and sources.
+    pub errors: Vec<Error>,
+}
+
+impl Prepared {
+    /// The targets of one image with what `plans` holds for them.
+    pub fn of<'p, T>(
+        &'p self,
+        spec: &'p Arc<ImageSpec>,
+        plans: &'p [T],
+    ) -> impl Iterator<Item = (&'p Target, &'p T)> {
+        self.targets.iter().zip(plans).filter(move |(target, _)| Arc::ptr_eq(&target.spec, spec))
+    }
+}
+
+/// What the steps of one command share.
+pub struct Session<'a> {
+    /// The machine.
+    pub machine: &'a Machine<'a>,
+    pub(super) caches: Caches,
+    pub(super) host: Host,
+    pub(super) fresh: Option<&'a str>,
+    pub(super) keep_going: bool,
+    platforms: &'a [Platform],
+    volatile: Volatile,
+    sources: Sources<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// A command on `machine`.
+    pub fn new(machine: &'a Machine<'a>, options: &'a BuildOptions) -> Self {
+        Self {
+            machine,
+            caches: Caches::new(machine.store.root()),
+            host: Host::new(machine.environment.clone()),
+            fresh: options.fresh.as_deref(),
+            keep_going: options.keep_going,
+            platforms: &options.platforms,
+            volatile: Volatile::new(&machine.root, machine.environment.clone()),
+            sources: Sources::new(&machine.root, machine.cancel),
+        }
+    }
+
+    /// The answer to a volatile value.
+    pub fn volatile(&self, value: &Value) -> Option<String> {
+        self.volatile.value(value)
+    }
+
+    /// Reads bases and hashes sources. What is wrong with them is in the result; what is wrong with the request is an error.
+    pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
+        let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
+        let mut targets = self.targets(&specs)?;
+        self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
+        let mut errors: Vec<Error> = Vec::new();
+        // The same mistake in the sources of eight images is one mistake.
+        let mut tell = |target: &Target, error: Error| {
+            let text = error.kind.to_string();
+            if !errors.iter().any(|known: &Error| known.kind.to_string() == text) {
+                errors.push(error.of(&target.task.identity, target.task.platform));
+            }
+        };
+        let bases = Bases::new(self.machine, &self.sources);
+        let loaded = parallel(self.machine.jobs, &targets, |target| {
+            self.phase(target, Phase::Base);
+            bases.load(&target.spec, target.task.platform)
+        });
+        let mut found = Vec::new();
+        for (target, base) in targets.iter().zip(loaded) {
+            found.push(base.map_err(|error| tell(target, error)).ok());
+        }
+        let compiles = self.compiles(&mut targets, &mut tell);
+        Ok(Prepared { specs, targets, bases: found, compiles, errors })
+    }
+
+    /// The layers and config of every target whose base and artefact are there.
+    pub fn plan(
+        &self,
+        prepared: &Prepared,
+        records: &BTreeMap<KeyDigest, CompileRecord>,
+        errors: &mut Vec<Error>,
+    ) -> Vec<Option<PlannedImage>> {
+        let plan = |target: &Target, base: &Arc<BaseImage>| {
+            let made = target.key.as_ref().map(|key| records.get(&key.digest()));
+            if made == Some(None) || (made.is_none() && target.spec.build.is_some()) {
+                return Ok(None);
+            }
+            self.machine.cancel.check()?;
+            plan_image(
+                &target.spec,
+                target.task.platform,
+                base,
+                made.flatten(),
+                &self.sources,
+                self.machine.store,
+                &|value| self.volatile(value),
+            )
+            .map(Some)
+            .map_err(|error| error.of(&target.task.identity, target.task.platform))
+        };
+        let mut plans = Vec::new();
+        for (target, base) in prepared.targets.iter().zip(&prepared.bases) {
+            let planned = base.as_ref().map_or(Ok(None), |base| plan(target, base));
+            plans.push(planned.unwrap_or_else(|error| {
+                errors.push(error);
+                None
+            }));
+        }
+        let left_out = self.sources.left_out();
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
+            self.machine
+                .observer
+                .event(Event::Note(format!("secret files stay out unless named one by one: {names}")));
+        }
+        plans
+    }
+
+    fn phase(&self, target: &Target, phase: Phase) {
+        self.machine.observer.event(Event::Phase { task: target.task.clone(), phase });
+    }
+
+    fn targets(&self, specs: &[Arc<ImageSpec>]) -> Result<Vec<Target>, Error> {
+        let mut targets = Vec::new();
+        for spec in specs {
+            let wanted =
+                |platform: &&Platform| self.platforms.is_empty() || self.platforms.contains(platform);
+            let platforms: Vec<Platform> = spec.platforms.iter().filter(wanted).copied().collect();
+            if platforms.is_empty() {
+                let has = spec.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Error::usage(format!("{} is built for {has} only", spec.identity)).at(&spec.site));
+            }
+            for platform in platforms {
+                let task = Task { identity: spec.identity.clone(), platform };
+                targets.push(Target { spec: Arc::clone(spec), task, key: None });
+            }
+        }
+        Ok(targets)
+    }
+
+    /// One builder run for each different key; every target gets the key of its own.
+    fn compiles(&self, targets: &mut [Target], tell: &mut dyn FnMut(&Target, Error)) -> Vec<Compile> {
+        let mut compiles: BTreeMap<KeyDigest, usize> = BTreeMap::new();
+        let mut found: Vec<Compile> = Vec::new();
+        for target in targets {
+            let Some(build) = &target.spec.build else { continue };
+            let platform = target.task.platform;
+            self.phase(target, Phase::Hashing);
+            let prepared = self.sources.project(&target.spec, build).and_then(|project| {
+                let cancel = self.machine.cancel;
+                let tool = builder::identify(build, platform, &project, &self.host, &self.caches, cancel)?;
+                let key = self.key(build, platform, &project, &tool)?;
+                Ok((project, tool, key))
+            });
+            match prepared {
+                Ok((project, tool, key)) => {
+                    target.key = Some(key.clone());
+                    let index = *compiles.entry(key.digest()).or_insert_with(|| {
+                        let build = build.clone();
+                        found.push(Compile { build, platform, project, tool, key, tasks: Vec::new() });
+                        found.len() - 1
+                    });
+                    found[index].tasks.push(target.task.clone());
+                }
+                Err(error) => tell(target, error),
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,279 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::layers::LayerPart;
+use crate::model::{
+    BaseFacts, Class, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, ImagePathError, Owner,
+};
+use crate::spec::User;
+
+/// Why a composed file cannot be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ComposeError {
+    /// The base has the name with another number.
+    #[error("image.user: the base has {kind} `{name}` with number {base}, not {wanted}")]
+    Number {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Its number in the base.
+        base: String,
+        /// The number that the spec says.
+        wanted: u32,
+    },
+    /// A file that should be certificates is something else.
+    #[error("{origin}: {path} is not a PEM file of certificates")]
+    NotCertificates {
+        /// Where the file was named.
+        origin: String,
+        /// The file.
+        path: String,
+    },
+    /// A private key among the certificates.
+    #[error("{origin}: {path} holds a private key, which must not get into an image")]
+    PrivateKey {
+        /// Where the file was named.
+        origin: String,
+        /// The file.
+        path: String,
+    },
+    /// The base has the file, but it is too large to have been kept.
+    #[error("{0} of the base is larger than 4 MiB: it cannot be added to")]
+    TooLarge(ImagePath),
+    /// Two composed files in one place; cannot happen with the paths of this module.
+    #[error(transparent)]
+    Entries(#[from] EntriesError),
+    /// A path of this module that is no image path; cannot happen.
+    #[error(transparent)]
+    Path(#[from] ImagePathError),
+}
+
+/// A PEM file named by `certificates`.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Where it was named (`file:line:column`).
+    pub origin: String,
+    /// The file.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Files that are made once for an image out of the base and the spec, and what is removed from the base: one layer at
+/// the end of the system class. `bundle` replaces the base's CA certificates where the component is asked for.
+pub fn composed_files(
+    facts: &BaseFacts,
+    user: Option<&User>,
+    certificates: &[Certificate],
+    bundle: Option<&str>,
+    remove: &[ImagePath],
+) -> Result<LayerPart, ComposeError> {
+    let mut entries = Entries::new();
+    let mut titles = Vec::new();
+    if let Some(user) = user {
+        if let Some(name) = &user.name {
+            let row = format!("{name}:x:{}:{}::/nonexistent:/sbin/nologin", user.uid, user.gid);
+            let text = with_row(facts, "/etc/passwd", ("user", name, user.uid), ROOT_PASSWD, &row)?;
+            put(&mut entries, "/etc/passwd".parse()?, &text, "image.user")?;
+        }
+        if let Some(name) = &user.group {
+            let row = format!("{name}:x:{}:", user.gid);
+            let text = with_row(facts, "/etc/group", ("group", name, user.gid), ROOT_GROUP, &row)?;
+            put(&mut entries, "/etc/group".parse()?, &text, "image.user")?;
+        }
+        if !entries.is_empty() {
+            titles.push("user and group");
+        }
+    }
+    if !certificates.is_empty() {
+        let added = certificates.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        for (path, text) in bundles(facts, bundle)? {
+            let text = added.iter().fold(text, |text, added| joined(&text, added));
+            put(&mut entries, path, &text, "certificates")?;
+        }
+        titles.push("CA certificates");
+    }
+    for path in remove {
+        entries.insert(Entry {
+            path: path.clone(),
+            kind: EntryKind::Whiteout,
+            mode: 0o644,
+            owner: Owner::default(),
+            origin: Arc::from("remove"),
+        })?;
+    }
+    if !remove.is_empty() {
+        titles.push("removals");
+    }
+    Ok(LayerPart { class: Class::System, title: titles.join(", "), entries, replace: BTreeSet::new() })
+}
+
+const ROOT_PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n";
+const ROOT_GROUP: &str = "root:x:0:\n";
+
+fn put(entries: &mut Entries, path: ImagePath, text: &str, origin: &str) -> Result<(), EntriesError> {
+    let kind = EntryKind::bytes(text.as_bytes());
+    entries.insert(Entry { path, kind, mode: 0o644, owner: Owner::default(), origin: Arc::from(origin) })
+}
+
+/// The base's table with `row` in it, unless the name is there with the same number.
+fn with_row(
+    facts: &BaseFacts,
+    path: &str,
+    (kind, name, number): (&'static str, &str, u32),
+    default: &str,
+    row: &str,
+) -> Result<String, ComposeError> {
+    let base = content(facts, &path.parse()?)?;
+    let base = base.as_ref().map_or(default, |(_, text)| text);
+    for line in base.lines() {
+        let mut columns = line.split(':');
+        if columns.next() == Some(name) {
+            let found = columns.nth(1).unwrap_or_default();
+            if found.parse() == Ok(number) {
+                return Ok(base.to_owned());
+            }
+            let (name, base) = (name.to_owned(), found.to_owned());
+            return Err(ComposeError::Number { kind, name, base, wanted: number });
+        }
+    }
+    Ok(joined(base, &format!("{row}\n")))
+}
+
+/// The text of a file of the base, with the path where it really is; `None` where the base has no such file.
+fn content<'f>(facts: &'f BaseFacts, path: &ImagePath) -> Result<Option<(ImagePath, &'f str)>, ComposeError> {
+    let Some(path) = facts.resolve(path) else { return Ok(None) };
+    match facts.contents.get(&path) {
+        Some(text) => Ok(Some((path, text))),
+        None if facts.tree.get(&path).is_some_and(|fact| fact.kind == FactKind::File) => {
+            Err(ComposeError::TooLarge(path))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Where the base keeps its CA certificates, with their text; the first known place where it has none.
+fn bundles(facts: &BaseFacts, bundle: Option<&str>) -> Result<Vec<(ImagePath, String)>, ComposeError> {
+    let mut found: Vec<(ImagePath, String)> = Vec::new();
+    for path in BaseFacts::CA_BUNDLES {
+        if let Some((path, text)) = content(facts, &path.parse()?)?
+            && found.iter().all(|(known, _)| *known != path)
+        {
+            found.push((path, bundle.unwrap_or(text).to_owned()));
+        }
+    }
+    if found.is_empty() {
+        found.push((BaseFacts::CA_BUNDLES[0].parse()?, bundle.unwrap_or_default().to_owned()));
+    }
+    Ok(found)
+}
+
+fn checked(certificate: &Certificate) -> Result<String, ComposeError> {
+    let Certificate { origin, path, text } = certificate;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(ComposeError::PrivateKey { origin: origin.clone(), path: path.clone() });
+    }
+    let begins = text.matches("-----BEGIN CERTIFICATE-----").count();
+    if begins == 0 || begins != text.matches("-----END CERTIFICATE-----").count() {
+        return Err(ComposeError::NotCertificates { origin: origin.clone(), path: path.clone() });
+    }
+    // A file from another system must not change the bytes.
+    Ok(joined(&text.replace("\r\n", "\n"), ""))
+}
+
+/// `first` ended by a newline, then `second`.
+fn joined(first: &str, second: &str) -> String {
+    let newline = if first.is_empty() || first.ends_with('\n') { "" } else { "\n" };
+    format!("{first}{newline}{second}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Content, Fact, FactKind};
+
+    fn base() -> BaseFacts {
+        let mut facts = BaseFacts::default();
+        let fact = |kind| Fact { kind, mode: 0o644, uid: 0, gid: 0, size: 0 };
+        for (path, kind, text) in [
+            ("/etc/passwd", FactKind::File, "root:x:0:0::/root:/bin/sh\napp:x:7:7::/:/bin/sh"),
+            ("/etc/ssl/cert.pem", FactKind::Symlink("certs/ca-certificates.crt".into()), ""),
+            ("/etc/ssl/certs/ca-certificates.crt", FactKind::File, "BASE"),
+        ] {
+            let path: ImagePath = path.parse().unwrap();
+            facts.tree.insert(path.clone(), fact(kind));
+            if !text.is_empty() {
+                facts.contents.insert(path, text.into());
+            }
+        }
+        facts
+    }
+
+    fn user(name: &str, uid: u32) -> User {
+        User { name: Some(name.into()), uid, group: Some(name.into()), gid: uid }
+    }
+
+    fn texts(part: &LayerPart) -> Vec<String> {
+        let text = |entry: &Entry| match &entry.kind {
+            EntryKind::File { content: Content::Bytes(bytes), .. } => {
+                format!("{}={}", entry.path, String::from_utf8_lossy(bytes))
+            }
+            kind => format!("{} {}", kind.noun(), entry.path),
+        };
+        part.entries.iter().map(text).collect()
+    }
+
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----";
+
+    fn certificate(text: &str) -> Certificate {
+        Certificate { origin: "a.yaml:1:1".into(), path: "ca.pem".into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_user_is_added_to_what_the_base_has() {
+        let part = composed_files(&base(), Some(&user("web", 1001)), &[], None, &[]).unwrap();
+        assert_eq!(
+            texts(&part),
+            [
+                "/etc/group=root:x:0:\nweb:x:1001:\n",
+                "/etc/passwd=root:x:0:0::/root:/bin/sh\napp:x:7:7::/:/bin/sh\nweb:x:1001:1001::/nonexistent:/sbin/nologin\n",
+            ]
+        );
+        let error = composed_files(&base(), Some(&user("app", 1001)), &[], None, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "image.user: the base has user `app` with number 7, not 1001");
+        let numbers = User { name: None, uid: 5, group: None, gid: 5 };
+        assert!(composed_files(&base(), Some(&numbers), &[], None, &[]).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn certificates_go_where_the_base_keeps_them() {
+        let part = composed_files(&base(), None, &[certificate(PEM)], None, &[]).unwrap();
+        assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=BASE\n{PEM}\n")]);
+        let part =
+            composed_files(&BaseFacts::default(), None, &[certificate(PEM)], Some("OWN\n"), &[]).unwrap();
+        assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=OWN\n{PEM}\n")]);
+    }
+
+    #[test]
+    fn a_table_that_was_too_large_to_keep_is_not_taken_for_none() {
+        let mut facts = base();
+        facts.contents.clear();
+        let error = composed_files(&facts, Some(&user("web", 1001)), &[], None, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "/etc/passwd of the base is larger than 4 MiB: it cannot be added to");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for (text, message) in [
+            ("hello", "a.yaml:1:1: ca.pem is not a PEM file of certificates"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----",
+                "a.yaml:1:1: ca.pem holds a private key, which must not get into an image",
+            ),
+        ] {
+            let error = composed_files(&base(), None, &[certificate(text)], None, &[]).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+    }
+}

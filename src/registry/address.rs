@@ -1,0 +1,208 @@
+//! Which of the addresses that a registry names are followed.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use reqwest::Url;
+
+use super::error::HTTP_ADDRESS;
+use super::runtime;
+
+/// How near an address is. A registry may send us outward, never nearer than it is itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// This machine.
+    Loopback,
+    /// This cable, and the clouds' metadata services.
+    Link,
+    /// This site's network.
+    Private,
+    /// Anywhere.
+    Public,
+}
+
+fn reach(address: IpAddr) -> Reach {
+    match address {
+        IpAddr::V4(v4) => reach_v4(v4),
+        IpAddr::V6(v6) => {
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                return reach_v4(v4);
+            }
+            if v6.is_loopback() || v6.is_unspecified() {
+                Reach::Loopback
+            } else if v6.is_unicast_link_local() {
+                Reach::Link
+            } else if v6.is_unique_local() {
+                Reach::Private
+            } else {
+                Reach::Public
+            }
+        }
+    }
+}
+
+fn reach_v4(v4: Ipv4Addr) -> Reach {
+    let [a, b, ..] = v4.octets();
+    if v4.is_loopback() || a == 0 {
+        Reach::Loopback
+    } else if v4.is_link_local() {
+        Reach::Link
+    } else if v4.is_private() || (a == 100 && (64..128).contains(&b)) {
+        Reach::Private
+    } else {
+        Reach::Public
+    }
+}
+
+/// How near the nearest of a host's addresses is; a host without any is taken for public, and cannot be reached.
+fn nearest(addresses: &[IpAddr]) -> Reach {
+    addresses.iter().map(|address| reach(*address)).min().unwrap_or(Reach::Public)
+}
+
+/// Whether two addresses are of one origin (RFC 6454): only there do credentials go.
+pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host() == other.host()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// The address that `text`, found in an answer from `base`, stands for; or the rule that it breaks, with the address.
+pub(super) async fn follow(registry: &Url, base: &Url, text: &str) -> Result<Url, (String, &'static str)> {
+    let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
+    url.set_fragment(None);
+    match check(registry, &url).await {
+        Ok(()) => Ok(url),
+        Err(reason) => Err((super::error::redacted(&url), reason)),
+    }
+}
+
+/// Whether `url`, named by `registry`, may be followed.
+pub(super) async fn check(registry: &Url, url: &Url) -> Result<(), &'static str> {
+    if let Some(broken) = broken_rule(url) {
+        return Err(broken);
+    }
+    if same_origin(registry, url) {
+        return Ok(());
+    }
+    let (Some(from), Some(to)) = (host_of(registry), host_of(url)) else {
+        return Err("which has no host");
+    };
+    let to = nearest(&addresses(&to).await);
+    // Only a near address needs to know how near the registry is.
+    if to < Reach::Public && to < nearest(&addresses(&from).await) {
+        return Err("which is nearer to this machine than the registry is");
+    }
+    Ok(())
+}
+
+/// What can be said without asking anyone.
+fn broken_rule(url: &Url) -> Option<&'static str> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("which carries a user or a password");
+    }
+    match url.scheme() {
+        "https" => None,
+        "http" if host_of(url).is_some_and(|host| is_this_machine(&host)) => None,
+        "http" => Some(HTTP_ADDRESS),
+        _ => Some("which is neither https nor http"),
+    }
+}
+
+fn host_of(url: &Url) -> Option<String> {
+    url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn addresses(host: &str) -> Vec<IpAddr> {
+    match host.parse() {
+        Ok(address) => vec![address],
+        Err(_) if host == "localhost" => vec![Ipv4Addr::LOCALHOST.into()],
+        Err(_) => runtime::addresses(host).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::runtime::Runtime;
+    use crate::system::Cancel;
+
+    #[test]
+    fn addresses_are_as_near_as_they_are() {
+        for (address, expected) in [
+            ("127.0.0.1", Reach::Loopback),
+            ("0.0.0.0", Reach::Loopback),
+            ("::1", Reach::Loopback),
+            ("::", Reach::Loopback),
+            ("::ffff:127.0.0.1", Reach::Loopback),
+            ("169.254.169.254", Reach::Link),
+            ("fe80::1", Reach::Link),
+            ("10.1.2.3", Reach::Private),
+            ("172.16.0.1", Reach::Private),
+            ("192.168.1.1", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("fd00::1", Reach::Private),
+            ("::ffff:10.0.0.1", Reach::Private),
+            ("172.32.0.1", Reach::Public),
+            ("100.128.0.1", Reach::Public),
+            ("8.8.8.8", Reach::Public),
+            ("2606:4700::1", Reach::Public),
+        ] {
+            assert_eq!(reach(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_registry_never_sends_us_nearer() {
+        const NEARER: &str = "which is nearer to this machine than the registry is";
+        let runtime = Runtime::default();
+        for (registry, location, expected) in [
+            (
+                "https://8.8.8.8/v2/",
+                "/v2/x/blobs/uploads/1?_state=a",
+                Ok("https://8.8.8.8/v2/x/blobs/uploads/1?_state=a"),
+            ),
+            ("https://8.8.8.8/v2/", "https://9.9.9.9/b?sig=1", Ok("https://9.9.9.9/b?sig=1")),
+            ("https://8.8.8.8/v2/", "https://10.0.0.1/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "https://127.0.0.1/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "https://localhost/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "https://[::1]/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "https://[::ffff:a00:1]/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "https://2130706433/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "http://127.0.0.1/", Err(NEARER)),
+            ("https://8.8.8.8/v2/", "http://9.9.9.9/", Err(HTTP_ADDRESS)),
+            ("https://8.8.8.8/v2/", "http://8.8.8.8/v2/", Err(HTTP_ADDRESS)),
+            ("https://8.8.8.8/v2/", "//9.9.9.9/x", Ok("https://9.9.9.9/x")),
+            ("https://8.8.8.8/v2/", "ftp://9.9.9.9/", Err("which is neither https nor http")),
+            ("https://8.8.8.8/v2/", "https://u:p@9.9.9.9/", Err("which carries a user or a password")),
+            ("https://8.8.8.8/v2/", "https://[", Err("which is no address")),
+            ("https://10.0.0.9/v2/", "https://10.0.0.1/", Ok("https://10.0.0.1/")),
+            ("https://10.0.0.9/v2/", "https://169.254.169.254/latest", Err(NEARER)),
+            ("https://10.0.0.9/v2/", "https://127.0.0.1/", Err(NEARER)),
+            ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:6000/x", Ok("http://127.0.0.1:6000/x")),
+            ("http://127.0.0.1:5000/v2/", "http://[::1]:6000/x", Ok("http://[::1]:6000/x")),
+            ("http://127.0.0.1:5000/v2/", "http://10.0.0.1/x", Err(HTTP_ADDRESS)),
+            ("http://127.0.0.1:5000/v2/", "https://10.0.0.1/x", Ok("https://10.0.0.1/x")),
+        ] {
+            let base = Url::parse(registry).unwrap();
+            let followed =
+                runtime.run(&Cancel::new(), async { Ok(follow(&base, &base, location).await) }).unwrap();
+            let followed = followed.as_ref().map(Url::as_str).map_err(|(_, reason)| *reason);
+            assert_eq!(followed, expected, "{registry} → {location}");
+        }
+    }
+
+    #[test]
+    fn a_refused_address_is_shown_without_secrets() {
+        let base = Url::parse("https://8.8.8.8/").unwrap();
+        for text in ["ftp://u:geheim@x/?geheim", "https://u:geheim@["] {
+            let (shown, _) = Runtime::default()
+                .run(&Cancel::new(), async { Ok(follow(&base, &base, text).await) })
+                .unwrap()
+                .unwrap_err();
+            assert!(!shown.contains("geheim"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use reqwest::Url;
+use reqwest::redirect::Policy;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::error::{Cause, RegistryError};
+use crate::model::Repository;
+
+/// How long imgpack waits for a registry that says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the next byte, in either direction.
+    pub stall: Duration,
+    /// For the answer to a blob that was sent whole: the registry may be busy storing it.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_mins(1),
+            answer: Duration::from_mins(5),
+        }
+    }
+}
+
+const USER_AGENT: &str = concat!("imgpack/", env!("CARGO_PKG_VERSION"));
+/// Nobody listens there: what is sent to this proxy goes nowhere.
+const NOWHERE: &str = "http://127.0.0.1:0";
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The network clients, made when first needed: one for http with this machine, which reads no certificates and asks
+/// no proxy, one for TLS.
+pub(super) struct Clients {
+    patience: Patience,
+    ca_files: Vec<PathBuf>,
+    plain: OnceLock<reqwest::Client>,
+    tls: OnceLock<Tls>,
+    oci: Mutex<BTreeMap<String, oci_client::Client>>,
+}
+
+struct Tls {
+    client: reqwest::Client,
+    /// The only roots, where this machine has none of its own.
+    only: Vec<CertificateDer<'static>>,
+    extra: Vec<CertificateDer<'static>>,
+}
+
+impl Clients {
+    pub(super) fn new(patience: Patience, ca_files: Vec<PathBuf>) -> Self {
+        Self { patience, ca_files, plain: OnceLock::new(), tls: OnceLock::new(), oci: Mutex::default() }
+    }
+
+    /// The client for an address; no client follows redirects by itself.
+    pub(super) fn for_url(&self, url: &Url) -> Result<&reqwest::Client, RegistryError> {
+        if url.scheme() == "https" {
+            return Ok(&self.tls()?.client);
+        }
+        if let Some(client) = self.plain.get() {
+            return Ok(client);
+        }
+        let made = self.builder().no_proxy().tls_certs_only([]).build().map_err(|e| setup(&e))?;
+        Ok(self.plain.get_or_init(|| made))
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
+        // Another part of the process may have chosen a provider before; then that one is used.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .user_agent(USER_AGENT)
+            .connect_timeout(self.patience.connect)
+    }
+
+    fn tls(&self) -> Result<&Tls, RegistryError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let mut extra = Vec::new();
+        for path in &self.ca_files {
+            extra.extend(read_certificates(path)?);
+        }
+        let platform = self.builder().tls_certs_merge(reqwest_certificates(&extra)?).build();
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+        let made = match platform {
+            Ok(client) => Tls { client, only: Vec::new(), extra },
+            // A machine without any CA certificates (a bare CI container) trusts Mozilla's.
+            Err(_) if !named => {
+                let mut only = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
+                only.append(&mut extra);
+                let client = self
+                    .builder()
+                    .tls_certs_only(reqwest_certificates(&only)?)
+                    .build()
+                    .map_err(|e| setup(&e))?;
+                Tls { client, only, extra }
+            }
+            Err(error) => return Err(setup(&error)),
+        };
+        Ok(self.tls.get_or_init(|| made))
+    }
+
+    /// oci-client for a repository's registry; the same one each time, as it keeps connections.
+    pub(super) fn oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
+        let mut clients = self.oci.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(repository.authority()) {
+            return Ok(client.clone());
+        }
+        let client = self.new_oci(repository)?;
+        clients.insert(repository.authority().to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// oci-client for one registry. It follows redirects by itself and looks at none of the rules for addresses, so
+    /// it is kept on the registry's own host: whatever leads elsewhere is sent to a proxy that is not there. Where
+    /// the environment names real proxies, those decide what can be reached.
+    fn new_oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
+        let mut config = ClientConfig {
+            protocol: ClientProtocol::Https,
+            connect_timeout: Some(self.patience.connect),
+            read_timeout: Some(self.patience.stall),
+            user_agent: USER_AGENT,
+            platform_resolver: None,
+            ..ClientConfig::default()
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if repository.is_loopback() {
+            config.protocol = ClientProtocol::Http;
+        } else {
+            let tls = self.tls()?;
+            config.tls_certs_only = oci_certificates(&tls.only);
+            config.extra_root_certificates = oci_certificates(&tls.extra);
+        }
+        let proxied =
+            PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        if repository.is_loopback() || !proxied {
+            config.http_proxy = Some(NOWHERE.to_owned());
+            config.https_proxy = Some(NOWHERE.to_owned());
+            config.no_proxy = Some(repository.host().to_owned());
+        }
+        oci_client::Client::try_from(config)
+            .map_err(|error| RegistryError::Setup { source: Cause(error.to_string()) })
+    }
+}
+
+fn setup(error: &reqwest::Error) -> RegistryError {
+    RegistryError::Setup { source: deepest(error) }
+}
+
+/// The deepest cause of an error: the one that says what happened.
+pub(super) fn deepest(error: &dyn std::error::Error) -> Cause {
+    let mut at = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    Cause(super::error::one_line(&at.to_string()))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
+    let wrong =
+        |reason: String| RegistryError::CertificateFile { path: path.to_owned(), source: Cause(reason) };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let found = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("it has no PEM certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+fn reqwest_certificates(
+    certificates: &[CertificateDer<'static>],
+) -> Result<Vec<reqwest::Certificate>, RegistryError> {
+    certificates.iter().map(|der| reqwest::Certificate::from_der(der).map_err(|e| setup(&e))).collect()
+}
+
+fn oci_certificates(certificates: &[CertificateDer<'static>]) -> Vec<Certificate> {
+    let der = |der: &CertificateDer<'static>| Certificate {
+        encoding: CertificateEncoding::Der,
+        data: der.to_vec(),
+    };
+    certificates.iter().map(der).collect()
+}

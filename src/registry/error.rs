@@ -1,0 +1,392 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::credentials::CredentialsError;
+use crate::model::{BlobDigest, ReferenceError, Repository};
+
+/// A request as messages may show it: no userinfo, no query, no header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `PUT` …
+    pub method: &'static str,
+    /// The address without userinfo and query, which may carry signatures.
+    pub url: String,
+    /// The repository that the request was for.
+    pub repository: Repository,
+}
+
+impl Request {
+    pub(super) fn new(method: &'static str, url: &Url, repository: &Repository) -> Self {
+        Self { method, url: redacted(url), repository: repository.clone() }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+/// An address without what may be secret in it.
+pub(super) fn redacted(url: &Url) -> String {
+    let mut shown = url.clone();
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    if url.query().is_some() { format!("{shown}?…") } else { shown.to_string() }
+}
+
+/// What a registry says of a refusal (distribution-spec, "Error Codes"): code and message, either may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// `MANIFEST_UNKNOWN`, `DENIED` …
+    pub code: Option<String>,
+    /// Words for people, cut to one line.
+    pub message: Option<String>,
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.code, &self.message) {
+            (Some(code), Some(message)) => write!(f, ": {code}, {message}"),
+            (Some(text), None) | (None, Some(text)) => write!(f, ": {text}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Where credentials were looked for, and which entry was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// The file, `None` where none was given.
+    pub file: Option<PathBuf>,
+    /// Whether the file exists.
+    pub exists: bool,
+    /// The key of the entry that matched, or the helper that answered.
+    pub entry: Option<String>,
+}
+
+/// Why bytes did not come over: the deepest cause that the network layer names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(pub(super) String);
+
+/// What went wrong between imgpack and a registry. No variant carries a credential, a token or a signed address.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No connection.
+    #[error("cannot reach the registry {}: {request}", request.repository.registry())]
+    Unreachable {
+        /// What was asked.
+        request: Box<Request>,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// A connection that cannot be trusted.
+    #[error("no secure connection to {host}: {request}")]
+    Tls {
+        /// What was asked.
+        request: Box<Request>,
+        /// Whose certificate it is.
+        host: String,
+        /// Whether the other side does not speak TLS at all.
+        plain: bool,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// A connection that broke.
+    #[error("the connection broke: {request}")]
+    Broken {
+        /// What was asked.
+        request: Box<Request>,
+        /// How.
+        #[source]
+        source: Cause,
+    },
+    /// 401 or 403.
+    #[error("{} refuses access to {}: {request} was answered with {status}{detail}",
+        request.repository.registry(), request.repository.path())]
+    Denied {
+        /// What was asked.
+        request: Box<Request>,
+        /// HTTP status.
+        status: u16,
+        /// The registry's words.
+        detail: Box<Detail>,
+        /// Which credentials were looked for; `None` where none would have been sent.
+        looked: Option<Box<Looked>>,
+    },
+    /// The registry does not have it.
+    #[error("{what} is not there: {request} was answered with {status}{detail}")]
+    NotFound {
+        /// The reference, or blob and repository.
+        what: String,
+        /// What was asked.
+        request: Box<Request>,
+        /// HTTP status.
+        status: u16,
+        /// The registry's words.
+        detail: Box<Detail>,
+    },
+    /// Any other answer that is no success.
+    #[error("{request} was answered with {status}{detail}")]
+    Status {
+        /// What was asked.
+        request: Box<Request>,
+        /// HTTP status.
+        status: u16,
+        /// The registry's words.
+        detail: Box<Detail>,
+        /// How long the registry wants us to wait, where that is longer than we do.
+        wait: Option<Duration>,
+    },
+    /// An answer that the protocol does not allow.
+    #[error("{request} was answered wrongly: {reason}")]
+    Protocol {
+        /// What was asked.
+        request: Box<Request>,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// An address named by the registry that imgpack does not follow.
+    #[error("{} names an address that is not followed: {request} led to {to}, {reason}", request.repository.registry())]
+    Address {
+        /// What was asked.
+        request: Box<Request>,
+        /// The address, without userinfo and query.
+        to: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// Bytes with another digest than promised.
+    #[error("{what} has other content than its digest says: expected {expected}, found {found}")]
+    Digest {
+        /// What was read.
+        what: String,
+        /// The digest asked for.
+        expected: BlobDigest,
+        /// The digest of what came.
+        found: BlobDigest,
+    },
+    /// More or fewer bytes than promised.
+    #[error("{what} has another size than its descriptor says: expected {expected} bytes, found {}{found}",
+        if *more { "at least " } else { "" })]
+    Size {
+        /// What was read.
+        what: String,
+        /// Bytes expected.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+        /// Whether reading stopped there, with more to come.
+        more: bool,
+    },
+    /// A manifest that imgpack does not read.
+    #[error("cannot use the manifest {reference}: {reason}")]
+    Manifest {
+        /// The reference.
+        reference: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Credentials that cannot be read.
+    #[error("cannot get credentials for {registry}")]
+    Credentials {
+        /// The registry.
+        registry: String,
+        /// Why not.
+        #[source]
+        source: CredentialsError,
+    },
+    /// A file that cannot be read while it is pushed.
+    #[error("cannot read {what} to push it")]
+    Read {
+        /// The blob or its path.
+        what: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A blob that was read cannot be kept.
+    #[error("cannot write the blob {digest} that was pulled")]
+    Write {
+        /// The blob.
+        digest: BlobDigest,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of certificates that cannot be used.
+    #[error("cannot use the certificates of {}", path.display())]
+    CertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// No network client on this machine.
+    #[error("cannot set up network access")]
+    Setup {
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// A tag that is none.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// One tag asked to name two images.
+    #[error("{reference} would be two images: {first} and {second}")]
+    Conflict {
+        /// The reference with the tag.
+        reference: String,
+        /// One digest.
+        first: BlobDigest,
+        /// The other.
+        second: BlobDigest,
+    },
+    /// The work was asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl RegistryError {
+    /// Whether the registry said that it does not have what was asked for.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether the work was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+
+    /// The way out, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { request, .. } => Some(reach_hint(&request.repository)),
+            Self::Tls { plain: true, .. } => Some(
+                "it seems to speak plain http, which imgpack does only with localhost, 127.0.0.0/8 and [::1]"
+                    .into(),
+            ),
+            Self::Tls { host, .. } => Some(format!(
+                "if {host} has a certificate of your own CA, name the CA's file in SSL_CERT_FILE"
+            )),
+            Self::Denied { request, looked: Some(looked), .. } => Some(denied_hint(request, looked)),
+            Self::NotFound { request, .. } => {
+                Some(format!("`{}` may be misspelt, or not be pushed yet", request.repository))
+            }
+            Self::Status { wait: Some(wait), .. } => {
+                Some(format!("the registry asks to come back in {} s", wait.as_secs()))
+            }
+            Self::Status { status: 429, .. } => {
+                Some("the registry limits requests; log in, or try later".into())
+            }
+            Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
+                "if {} stands behind a proxy that ends TLS, the proxy has to pass on X-Forwarded-Proto: https",
+                request.repository.registry()
+            )),
+            Self::Credentials { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+}
+
+pub(super) const HTTP_ADDRESS: &str = "and http is spoken only with this machine";
+
+fn reach_hint(repository: &Repository) -> String {
+    if repository.is_loopback() {
+        format!("is a registry listening on {}?", repository.registry())
+    } else {
+        format!("is `{}` the right host, and can this machine reach it over https?", repository.registry())
+    }
+}
+
+fn denied_hint(request: &Request, looked: &Looked) -> String {
+    let registry = request.repository.registry();
+    match looked {
+        Looked { file: None, .. } => "no credentials file was given".to_owned(),
+        Looked { file: Some(file), exists: false, .. } => {
+            format!("{} does not exist; `docker login {registry}` writes it", file.display())
+        }
+        Looked { file: Some(file), entry: None, .. } => format!(
+            "{} has no entry for {}; `docker login {registry}` writes one",
+            file.display(),
+            request.repository
+        ),
+        Looked { file: Some(file), entry: Some(entry), .. } => format!(
+            "{entry} of {} was used; it may have expired, or not be allowed to {} {}",
+            file.display(),
+            if matches!(request.method, "GET" | "HEAD") { "read" } else { "write" },
+            request.repository.path()
+        ),
+    }
+}
+
+/// One line of at most 300 characters without control characters: what a registry says is not trusted to be text.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(301).collect();
+    if line.chars().count() > 300 {
+        line.pop();
+        line.push('…');
+    }
+    line.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let url = Url::parse("https://user:geheim@s3.example/x?X-Amz-Signature=geheim#geheim").unwrap();
+        assert_eq!(redacted(&url), "https://s3.example/x?…");
+    }
+
+    #[test]
+    fn a_registrys_words_become_one_line() {
+        assert_eq!(one_line("a\u{1b}[31m\nb\u{9b}c "), "a [31m b c");
+        assert_eq!(one_line(&"x".repeat(1000)).chars().count(), 301);
+    }
+
+    #[test]
+    fn denied_names_the_file_and_the_entry() {
+        let url = Url::parse("https://ghcr.io/v2/acme/web/blobs/uploads/").unwrap();
+        let repository: Repository = "ghcr.io/acme/web".parse().unwrap();
+        let hint = |looked: Looked| {
+            RegistryError::Denied {
+                request: Box::new(Request::new("POST", &url, &repository)),
+                status: 403,
+                detail: Box::default(),
+                looked: Some(Box::new(looked)),
+            }
+            .hint()
+            .unwrap()
+        };
+        let file = Some(PathBuf::from("/h/config.json"));
+        for (looked, text) in [
+            (Looked::default(), "no credentials file was given"),
+            (
+                Looked { file: file.clone(), exists: false, entry: None },
+                "/h/config.json does not exist; `docker login ghcr.io` writes it",
+            ),
+            (
+                Looked { file: file.clone(), exists: true, entry: None },
+                "/h/config.json has no entry for ghcr.io/acme/web; `docker login ghcr.io` writes one",
+            ),
+            (
+                Looked { file, exists: true, entry: Some("the entry `ghcr.io`".into()) },
+                "the entry `ghcr.io` of /h/config.json was used; it may have expired, or not be allowed to write acme/web",
+            ),
+        ] {
+            assert_eq!(hint(looked), text);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::RegistryError;
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+
+/// A manifest or index, as the registry has it: its digest is that of exactly these bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    /// What it is.
+    pub media_type: MediaType,
+    /// Digest of `bytes`.
+    pub digest: BlobDigest,
+    /// The document, at most [`RawManifest::LONGEST`] bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl RawManifest {
+    /// Larger manifests are refused (distribution-spec, "Pushing Manifests": registries take at least 4 MiB).
+    pub const LONGEST: usize = 4 * 1024 * 1024;
+
+    /// Its descriptor.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor { media_type: self.media_type, digest: self.digest, size: self.bytes.len() as u64 }
+    }
+}
+
+/// Where a blob's bytes are while it is pushed. They may be read several times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobSource {
+    /// A file that holds the blob and nothing else.
+    File(PathBuf),
+    /// Memory; for configs.
+    Bytes(Arc<[u8]>),
+}
+
+/// How a blob came to be in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// Whether it was there before.
+    pub existed: bool,
+    /// Bytes that were sent, those of failed tries not counted.
+    pub sent: u64,
+}
+
+/// Registries, all of them: a repository says which one is meant. Everything that is read is checked against size and
+/// digest; nothing is returned as success that was not.
+pub trait Registry: Send + Sync {
+    /// What `reference` is, without its bytes.
+    fn resolve(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError>;
+
+    /// The manifest or index of `reference`, its exact bytes.
+    fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError>;
+
+    /// Writes a blob to `sink`. What was written before an error is not to be used.
+    fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        sink: &mut dyn Write,
+    ) -> Result<(), RegistryError>;
+
+    /// Whether a blob is in a repository.
+    fn has_blob(&self, repository: &Repository, digest: BlobDigest) -> Result<bool, RegistryError>;
+
+    /// All tags of a repository, sorted.
+    fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError>;
+
+    /// The digest that a tag points to, or the digest itself, for who is about to push there; `None` where there is
+    /// nothing, or the registry does not say.
+    fn present(&self, reference: &ImageRef) -> Result<Option<BlobDigest>, RegistryError>;
+
+    /// Sends a blob unless it is there. `progress` gets the bytes of it sent so far; the number falls back when the
+    /// blob has to be sent again.
+    fn push_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        source: &BlobSource,
+        progress: &dyn Fn(u64),
+    ) -> Result<Pushed, RegistryError>;
+
+    /// Stores a manifest or index under the key of `reference`, its tag or its digest. Everything that it names has
+    /// to be there. Repeating it changes nothing.
+    fn push_manifest(
+        &self,
+        reference: &ImageRef,
+        media_type: MediaType,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError>;
+}

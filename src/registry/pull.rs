@@ -1,0 +1,313 @@
+//! Pulling blobs and listing tags by oci-client, behind our own first request: that one gets the authorization by our
+//! rules and learns where the bytes are.
+
+use std::io::Write;
+use std::pin::pin;
+
+use futures_util::{Stream, StreamExt as _};
+use oci_client::client::BlobResponse;
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::OciDescriptor;
+use oci_client::secrets::RegistryAuth;
+use oci_client::token_cache::{RegistryToken, RegistryTokenType};
+use oci_client::{Reference, RegistryOperation};
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
+
+use super::auth::{Access, Grant};
+use super::clients::deepest;
+use super::error::{Cause, Detail, RegistryError, Request};
+use super::http::{Call, Http, is_passing_error, transport};
+use super::retry::is_passing;
+use super::runtime::{sleep, within};
+use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
+
+/// One page of tags.
+const PAGE: usize = 1000;
+/// More tags than this are not listed.
+const MOST_TAGS: usize = 1_000_000;
+
+/// A blob on its way: what came so far is hashed and counted.
+struct Arriving<'a> {
+    what: String,
+    blob: &'a Descriptor,
+    sink: &'a mut dyn Write,
+    hasher: Hasher,
+    written: u64,
+}
+
+impl Arriving<'_> {
+    /// Takes a stream that begins at `skip` bytes before what is still missing. `Ok(false)` when it ended too early.
+    async fn take<B: AsRef<[u8]>, E>(
+        &mut self,
+        stream: impl Stream<Item = Result<B, E>>,
+        mut skip: u64,
+        stall: std::time::Duration,
+    ) -> Result<Result<(), Option<E>>, RegistryError> {
+        let mut stream = pin!(stream);
+        while self.written < self.blob.size || skip > 0 {
+            let chunk = match within(stall, stream.next()).await {
+                Some(Some(Ok(chunk))) => chunk,
+                Some(Some(Err(error))) => return Ok(Err(Some(error))),
+                Some(None) => return Ok(Ok(())),
+                None => return Ok(Err(None)),
+            };
+            let chunk = chunk.as_ref();
+            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= known as u64;
+            self.write(&chunk[known..])?;
+        }
+        // Whatever follows the last byte is too much.
+        if let Some(Some(Ok(chunk))) = within(stall, stream.next()).await {
+            self.write(chunk.as_ref())?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), RegistryError> {
+        let found = self.written + bytes.len() as u64;
+        if found > self.blob.size {
+            return Err(RegistryError::Size {
+                what: self.what.clone(),
+                expected: self.blob.size,
+                found,
+                more: true,
+            });
+        }
+        self.hasher.update(bytes);
+        self.sink
+            .write_all(bytes)
+            .map_err(|source| RegistryError::Write { digest: self.blob.digest, source })?;
+        self.written = found;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), RegistryError> {
+        let found = BlobDigest(self.hasher.finish());
+        if found != self.blob.digest {
+            return Err(RegistryError::Digest { what: self.what, expected: self.blob.digest, found });
+        }
+        self.sink.flush().map_err(|source| RegistryError::Write { digest: self.blob.digest, source })
+    }
+}
+
+impl Http {
+    pub(super) async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        sink: &mut dyn Write,
+    ) -> Result<(), RegistryError> {
+        let what = format!("the blob {} of {repository}", blob.digest);
+        let mut arriving = Arriving { what, blob, sink, hasher: Hasher::new(), written: 0 };
+        let mut failures = 0;
+        loop {
+            let before = arriving.written;
+            let result = self.fetch(repository, &mut arriving).await;
+            let error = match result {
+                Ok(()) if arriving.written == blob.size => return arriving.finish(),
+                Ok(()) => {
+                    let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
+                    let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
+                    RegistryError::Broken { request: Box::new(call.request()), source: Cause(ended) }
+                }
+                Err(error) => error,
+            };
+            // A line that breaks again and again but brings something each time gets through in the end.
+            failures = if arriving.written > before { 1 } else { failures + 1 };
+            match self.retry.wait(failures, None) {
+                Some(wait) if is_passing_error(&error) => sleep(wait).await,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// One try to get what is missing.
+    async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
+        let path = path_of(arriving.blob);
+        let mut call = Call::new(Method::HEAD, repository, &path, Access::Pull)?;
+        call.follow = false;
+        let head = self.send(&call).await?;
+        if head.status().is_success() {
+            let size = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+            let size = size.and_then(|text| text.parse().ok()).filter(|size| *size != 0);
+            if let Some(found) = size.filter(|size| *size != arriving.blob.size) {
+                let (what, expected) = (arriving.what.clone(), arriving.blob.size);
+                return Err(RegistryError::Size { what, expected, found, more: false });
+            }
+            let before = arriving.written;
+            match self.fetch_here(repository, arriving).await {
+                // Some registries answer HEAD themselves and lead GET elsewhere, where oci-client is kept from.
+                Err(RegistryError::Unreachable { .. }) if arriving.written == before => {}
+                result => return result,
+            }
+        }
+        // Every step elsewhere is checked, which oci-client would not do.
+        self.fetch_elsewhere(repository, &path, arriving).await
+    }
+
+    async fn fetch_here(
+        &self,
+        repository: &Repository,
+        arriving: &mut Arriving<'_>,
+    ) -> Result<(), RegistryError> {
+        let call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
+        let request = || Box::new(call.request());
+        let (client, reference) = self.oci_client(repository).await?;
+        let layer = OciDescriptor {
+            media_type: arriving.blob.media_type.as_str().to_owned(),
+            digest: arriving.blob.digest.to_string(),
+            size: i64::try_from(arriving.blob.size).unwrap_or(i64::MAX),
+            ..OciDescriptor::default()
+        };
+        let offset = arriving.written;
+        let (stream, skip) = if offset == 0 {
+            let stream = client.pull_blob_stream(&reference, &layer).await;
+            (stream.map_err(|error| self.translate(&call, &arriving.what, error))?.stream, 0)
+        } else {
+            let answer = client.pull_blob_stream_partial(&reference, &layer, offset, None).await;
+            match answer.map_err(|error| self.translate(&call, &arriving.what, error))? {
+                BlobResponse::Partial(stream) => (stream.stream, 0),
+                BlobResponse::Full(stream) => (stream.stream, offset),
+            }
+        };
+        match arriving.take(stream, skip, self.patience.stall).await? {
+            Ok(()) => Ok(()),
+            // oci-client checks the digest too; ours says it after the last byte.
+            Err(_) if arriving.written == arriving.blob.size => Ok(()),
+            Err(Some(error)) => Err(RegistryError::Broken { request: request(), source: deepest(&error) }),
+            Err(None) => Err(RegistryError::Broken { request: request(), source: stalled() }),
+        }
+    }
+
+    async fn fetch_elsewhere(
+        &self,
+        repository: &Repository,
+        path: &str,
+        arriving: &mut Arriving<'_>,
+    ) -> Result<(), RegistryError> {
+        let mut call = Call::new(Method::GET, repository, path, Access::Pull)?;
+        call.range = Some(arriving.written).filter(|written| *written > 0);
+        let response = self.send(&call).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(&call, response, &arriving.what).await);
+        }
+        let partial = response.status() == 206
+            && response
+                .headers()
+                .get(CONTENT_RANGE)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|text| text.starts_with(&format!("bytes {}-", arriving.written)));
+        let skip = if partial { 0 } else { arriving.written };
+        let url = response.url().clone();
+        let request = Box::new(Request::new("GET", &url, repository));
+        match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {
+            Ok(()) => Ok(()),
+            Err(Some(error)) => Err(transport(request, &url, &error)),
+            Err(None) => Err(RegistryError::Broken { request, source: stalled() }),
+        }
+    }
+
+    pub(super) async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
+        let call = Call::new(Method::GET, repository, "tags/list?n=1", Access::Pull)?;
+        let first = self.send(&call).await?;
+        if !first.status().is_success() {
+            return Err(self.refusal(&call, first, &repository.to_string()).await);
+        }
+        drop(first);
+        let (client, reference) = self.oci_client(repository).await?;
+        let auth = RegistryAuth::Anonymous;
+        let mut tags = std::collections::BTreeSet::new();
+        let mut last: Option<String> = None;
+        // Registries cut pages as they like, so only a page that brings nothing new is the last one.
+        loop {
+            let page = client.list_tags(&reference, &auth, Some(PAGE), last.as_deref());
+            let page = within(self.patience.stall, page)
+                .await
+                .ok_or_else(|| RegistryError::Broken {
+                    request: Box::new(call.request()),
+                    source: stalled(),
+                })?
+                .map_err(|error| self.translate(&call, &repository.to_string(), error))?;
+            let known = tags.len();
+            last = page.tags.last().cloned();
+            tags.extend(page.tags);
+            if tags.len() == known || last.is_none() {
+                return Ok(tags.into_iter().collect());
+            }
+            if tags.len() > MOST_TAGS {
+                return Err(RegistryError::Protocol {
+                    request: Box::new(call.request()),
+                    reason: format!("more than {MOST_TAGS} tags"),
+                });
+            }
+        }
+    }
+
+    /// oci-client for a repository, with the authorization that our own request got.
+    async fn oci_client(
+        &self,
+        repository: &Repository,
+    ) -> Result<(oci_client::Client, Reference), RegistryError> {
+        let client = self.clients.oci(repository)?;
+        let reference = Reference::with_tag(
+            repository.authority().to_owned(),
+            repository.path().to_owned(),
+            "latest".to_owned(),
+        );
+        if let Some(grant) = self.auth.grant(repository, Access::Pull) {
+            let token = match grant {
+                Grant::Basic { user, password } => RegistryTokenType::Basic(user, password.0),
+                Grant::Bearer(token) => RegistryTokenType::Bearer(RegistryToken::Token { token: token.0 }),
+            };
+            // Without an entry here it does not look at its tokens at all.
+            client.store_auth_if_needed(repository.authority(), &RegistryAuth::Anonymous).await;
+            client.tokens.insert(&reference, RegistryOperation::Pull, token).await;
+        }
+        Ok((client, reference))
+    }
+
+    /// oci-client's errors in our words; its own hold addresses.
+    fn translate(&self, call: &Call<'_>, what: &str, error: OciDistributionError) -> RegistryError {
+        let request = Box::new(call.request());
+        let status = |status: u16, detail: Detail| {
+            let (request, detail) = (Box::new(call.request()), Box::new(detail));
+            match status {
+                401 | 403 => {
+                    let looked = Some(Box::new(self.auth.looked(call.repository)));
+                    RegistryError::Denied { request, status, detail, looked }
+                }
+                404 => RegistryError::NotFound { what: what.to_owned(), request, status, detail },
+                _ => RegistryError::Status { request, status, detail, wait: None },
+            }
+        };
+        match error {
+            OciDistributionError::RequestError(error) => transport(request, &call.url, &error),
+            OciDistributionError::UnauthorizedError { .. } => status(401, Detail::default()),
+            OciDistributionError::ServerError { code, .. } if is_passing(code) || code >= 400 => {
+                status(code, Detail::default())
+            }
+            other => RegistryError::Protocol { request, reason: reason_of(&other) },
+        }
+    }
+}
+
+fn path_of(blob: &Descriptor) -> String {
+    format!("blobs/{}", blob.digest)
+}
+
+fn reason_of(error: &OciDistributionError) -> String {
+    match error {
+        OciDistributionError::RegistryError { envelope, .. } => {
+            let words = envelope.errors.iter().map(|error| format!("{:?} {}", error.code, error.message));
+            super::error::one_line(&words.collect::<Vec<_>>().join(", "))
+        }
+        OciDistributionError::DigestError(error) => super::error::one_line(&error.to_string()),
+        OciDistributionError::JsonError(_) => "it is not the JSON of this answer".to_owned(),
+        _ => "it is not as the protocol says".to_owned(),
+    }
+}
+
+fn stalled() -> Cause {
+    Cause("nothing came any more".to_owned())
+}

@@ -1,0 +1,432 @@
+//! Pushing many images as one job: nothing is tagged before everything is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::RegistryError;
+use super::port::{BlobSource, Pushed, Registry};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+
+/// A manifest or index to be stored, its exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// What it is.
+    pub media_type: MediaType,
+    /// The document.
+    pub bytes: Arc<[u8]>,
+}
+
+impl Manifest {
+    /// Digest of the document.
+    pub fn digest(&self) -> BlobDigest {
+        BlobDigest::of(&self.bytes)
+    }
+}
+
+/// One image for one repository.
+#[derive(Debug, Clone)]
+pub struct ImagePush {
+    /// Where it goes.
+    pub repository: Repository,
+    /// Names for `root`; without any it is pushed by digest.
+    pub tags: Vec<String>,
+    /// What the tags name: an index, or the manifest of a single platform.
+    pub root: Manifest,
+    /// The manifests that `root` lists, where it is an index.
+    pub children: Vec<Manifest>,
+    /// Every blob that a manifest names: layers and configs.
+    pub blobs: Vec<(Descriptor, BlobSource)>,
+}
+
+/// Images that belong together: none of their tags moves before all of them are stored.
+#[derive(Debug, Clone)]
+pub struct PushJob {
+    /// The images, in the order of the summary.
+    pub images: Vec<ImagePush>,
+    /// Requests at once, at least 1.
+    pub parallel: usize,
+}
+
+/// Told about a push while it goes on, from several threads.
+pub trait PushObserver: Sync {
+    /// How many blobs are looked at, and their bytes; before the first.
+    fn planned(&self, _blobs: usize, _bytes: u64) {}
+    /// How much of a blob was sent; falls back when it has to be sent again.
+    fn sending(&self, _repository: &Repository, _blob: &Descriptor, _sent: u64) {}
+    /// A blob is in the repository.
+    fn stored(&self, _repository: &Repository, _blob: &Descriptor, _pushed: Pushed) {}
+    /// A tag points to the image.
+    fn tagged(&self, _reference: &ImageRef, _existed: bool) {}
+}
+
+/// Watches nothing.
+impl PushObserver for () {}
+
+/// What a push did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushSummary {
+    /// The images, as in the job.
+    pub images: Vec<PushedImage>,
+    /// Blobs that were sent.
+    pub blobs_sent: usize,
+    /// Blobs that were in their repository before. Blobs of unchanged images are not looked at and not counted.
+    pub blobs_existed: usize,
+    /// Bytes of blobs that were sent.
+    pub bytes_sent: u64,
+}
+
+/// One image of a [`PushSummary`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedImage {
+    /// Where it is.
+    pub repository: Repository,
+    /// The digest of its root.
+    pub digest: BlobDigest,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether every tag (without tags, the digest) was there before.
+    pub unchanged: bool,
+}
+
+/// What is still to do for an image.
+struct Missing {
+    content: bool,
+    tags: Vec<ImageRef>,
+}
+
+/// Pushes a job: HEAD of every tag, then blobs, manifests, indexes, tags, each step for all images before the next.
+pub fn push(
+    registry: &dyn Registry,
+    job: &PushJob,
+    observer: &dyn PushObserver,
+) -> Result<PushSummary, RegistryError> {
+    let digests: Vec<BlobDigest> = job.images.iter().map(|image| image.root.digest()).collect();
+    let tags = tags_of(job, &digests)?;
+    let missing = look(registry, job, &digests, &tags, observer)?;
+    let wanted: Vec<&ImagePush> = job
+        .images
+        .iter()
+        .zip(&missing)
+        .filter(|(_, missing)| missing.content)
+        .map(|(image, _)| image)
+        .collect();
+
+    let mut blobs: BTreeMap<(&Repository, BlobDigest), (&Descriptor, &BlobSource)> = BTreeMap::new();
+    for image in &wanted {
+        for (blob, source) in &image.blobs {
+            blobs.entry((&image.repository, blob.digest)).or_insert((blob, source));
+        }
+    }
+    let mut blobs: Vec<_> = blobs.into_iter().map(|((repository, _), blob)| (repository, blob)).collect();
+    // The largest first, so that none is left alone at the end.
+    blobs.sort_by_key(|(_, (blob, _))| std::cmp::Reverse(blob.size));
+    observer.planned(blobs.len(), blobs.iter().map(|(_, (blob, _))| blob.size).sum());
+    let pushed = in_parallel(job.parallel, &blobs, |(repository, (blob, source))| {
+        let pushed = registry.push_blob(repository, blob, source, &|sent| {
+            observer.sending(repository, blob, sent);
+        })?;
+        observer.stored(repository, blob, pushed);
+        Ok(pushed)
+    })?;
+
+    for indexes in [false, true] {
+        let mut documents: BTreeMap<(&Repository, BlobDigest), &Manifest> = BTreeMap::new();
+        for image in &wanted {
+            for manifest in image.children.iter().chain([&image.root]) {
+                if manifest.media_type.is_index() == indexes {
+                    documents.insert((&image.repository, manifest.digest()), manifest);
+                }
+            }
+        }
+        let documents: Vec<_> = documents.into_iter().collect();
+        in_parallel(job.parallel, &documents, |((repository, digest), manifest)| {
+            registry.push_manifest(&repository.at(*digest), manifest.media_type, &manifest.bytes)
+        })?;
+    }
+
+    let mut left: BTreeMap<&ImageRef, &Manifest> = BTreeMap::new();
+    for (image, missing) in job.images.iter().zip(&missing) {
+        left.extend(missing.tags.iter().map(|tag| (tag, &image.root)));
+    }
+    let left: Vec<_> = left.into_iter().collect();
+    in_parallel(job.parallel, &left, |(reference, root)| {
+        registry.push_manifest(reference, root.media_type, &root.bytes)?;
+        observer.tagged(reference, false);
+        Ok(())
+    })?;
+
+    let images = job.images.iter().zip(digests).zip(missing).map(|((image, digest), missing)| PushedImage {
+        repository: image.repository.clone(),
+        digest,
+        tags: image.tags.clone(),
+        unchanged: !missing.content && missing.tags.is_empty(),
+    });
+    Ok(PushSummary {
+        images: images.collect(),
+        blobs_sent: pushed.iter().filter(|pushed| !pushed.existed).count(),
+        blobs_existed: pushed.iter().filter(|pushed| pushed.existed).count(),
+        bytes_sent: pushed.iter().map(|pushed| pushed.sent).sum(),
+    })
+}
+
+/// The references of every image's tags; one tag for two images is an error.
+fn tags_of(job: &PushJob, digests: &[BlobDigest]) -> Result<Vec<BTreeSet<ImageRef>>, RegistryError> {
+    let mut owners: BTreeMap<ImageRef, BlobDigest> = BTreeMap::new();
+    let mut all = Vec::new();
+    for (image, digest) in job.images.iter().zip(digests) {
+        let mut tags = BTreeSet::new();
+        for tag in &image.tags {
+            let reference = image.repository.tagged(tag)?;
+            match owners.insert(reference.clone(), *digest) {
+                Some(first) if first != *digest => {
+                    return Err(RegistryError::Conflict {
+                        reference: reference.to_string(),
+                        first,
+                        second: *digest,
+                    });
+                }
+                _ => tags.insert(reference),
+            };
+        }
+        all.push(tags);
+    }
+    Ok(all)
+}
+
+/// Asks which tags point where they should already. A root that is in the repository has all its parts there.
+fn look(
+    registry: &dyn Registry,
+    job: &PushJob,
+    digests: &[BlobDigest],
+    tags: &[BTreeSet<ImageRef>],
+    observer: &dyn PushObserver,
+) -> Result<Vec<Missing>, RegistryError> {
+    // The images of one repository in one row: the first request gets the token for the others.
+    let mut rows: BTreeMap<&Repository, Vec<usize>> = BTreeMap::new();
+    for (index, image) in job.images.iter().enumerate() {
+        rows.entry(&image.repository).or_default().push(index);
+    }
+    let rows: Vec<_> = rows.into_iter().collect();
+    let found = in_parallel(job.parallel, &rows, |(repository, indexes)| {
+        let mut row = Vec::new();
+        for &index in indexes {
+            let digest = digests[index];
+            let mut missing = Missing { content: true, tags: Vec::new() };
+            for reference in &tags[index] {
+                if registry.present(reference)? == Some(digest) {
+                    missing.content = false;
+                    observer.tagged(reference, true);
+                } else {
+                    missing.tags.push(reference.clone());
+                }
+            }
+            if tags[index].is_empty() && registry.present(&repository.at(digest))? == Some(digest) {
+                missing.content = false;
+            }
+            row.push((index, missing));
+        }
+        Ok(row)
+    })?;
+    let mut found: Vec<(usize, Missing)> = found.into_iter().flatten().collect();
+    found.sort_by_key(|(index, _)| *index);
+    Ok(found.into_iter().map(|(_, missing)| missing).collect())
+}
+
+/// `work` on every item by at most `parallel` threads; results in the items' order. After a failure nothing new is
+/// begun, and the failure of the first item that failed is returned.
+fn in_parallel<T: Sync, R: Send>(
+    parallel: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, RegistryError> + Sync,
+) -> Result<Vec<R>, RegistryError> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let done: Mutex<Vec<(usize, Result<R, RegistryError>)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let run = || {
+        while !stop.load(Ordering::SeqCst) {
+            let index = next.fetch_add(1, Ordering::SeqCst);
+            let Some(item) = items.get(index) else { return };
+            let result = work(item);
+            if result.is_err() {
+                stop.store(true, Ordering::SeqCst);
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+        }
+    };
+    let threads = parallel.clamp(1, items.len().max(1));
+    if threads == 1 {
+        run();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(run);
+            }
+        });
+    }
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Memory;
+
+    fn blob(text: &str) -> (Descriptor, BlobSource) {
+        let bytes: Arc<[u8]> = text.as_bytes().into();
+        (Descriptor::of(MediaType::OciLayerGzip, &bytes), BlobSource::Bytes(bytes))
+    }
+
+    /// A manifest over one config and layers, and its blobs.
+    fn manifest(layers: &[&str]) -> (Manifest, Vec<(Descriptor, BlobSource)>) {
+        let mut blobs = vec![blob("{}")];
+        blobs.extend(layers.iter().map(|layer| blob(layer)));
+        let row = |(blob, _): &(Descriptor, BlobSource)| serde_json::to_value(blob).unwrap();
+        let document = serde_json::json!({
+            "schemaVersion": 2,
+            "config": row(&blobs[0]),
+            "layers": blobs[1..].iter().map(row).collect::<Vec<_>>(),
+        });
+        let bytes = serde_json::to_vec(&document).unwrap().into();
+        (Manifest { media_type: MediaType::OciManifest, bytes }, blobs)
+    }
+
+    fn single(repository: &str, layers: &[&str], tags: &[&str]) -> ImagePush {
+        let (root, blobs) = manifest(layers);
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        ImagePush { repository: repository.parse().unwrap(), tags, root, children: Vec::new(), blobs }
+    }
+
+    fn multi(repository: &str, platforms: &[&[&str]], tags: &[&str]) -> ImagePush {
+        let (children, blobs): (Vec<_>, Vec<_>) = platforms.iter().map(|layers| manifest(layers)).unzip();
+        let rows: Vec<_> = children
+            .iter()
+            .map(|child| serde_json::to_value(Descriptor::of(child.media_type, &child.bytes)).unwrap())
+            .collect();
+        let document = serde_json::json!({"schemaVersion": 2, "manifests": rows});
+        let bytes = serde_json::to_vec(&document).unwrap().into();
+        ImagePush {
+            repository: repository.parse().unwrap(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            root: Manifest { media_type: MediaType::OciIndex, bytes },
+            children,
+            blobs: blobs.into_iter().flatten().collect(),
+        }
+    }
+
+    fn run(registry: &Memory, images: Vec<ImagePush>, parallel: usize) -> Result<PushSummary, RegistryError> {
+        push(registry, &PushJob { images, parallel }, &())
+    }
+
+    #[test]
+    fn everything_is_there_before_the_first_tag() {
+        for parallel in [1, 4] {
+            let registry = Memory::new();
+            let images = vec![
+                multi("r.example/a", &[&["x", "shared"], &["y", "shared"]], &["v1", "latest"]),
+                single("r.example/b", &["x", "shared"], &["v1"]),
+            ];
+            let summary = run(&registry, images, parallel).unwrap();
+            let log = registry.log();
+            let kind = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
+                ["present", ..] => 0,
+                ["blob", ..] => 1,
+                ["manifest", key] if key.contains("@sha256") => 2,
+                ["index", key] if key.contains("@sha256") => 3,
+                ["manifest" | "index", _] => 4,
+                _ => panic!("{line}"),
+            };
+            let kinds: Vec<_> = log.iter().map(kind).collect();
+            assert!(kinds.is_sorted(), "{log:#?}");
+            // {} x y shared in a, {} x shared in b: each once in its repository.
+            assert_eq!(kinds.iter().filter(|kind| **kind == 1).count(), 7, "{log:#?}");
+            assert_eq!((summary.blobs_sent, summary.blobs_existed), (7, 0));
+            assert!(summary.images.iter().all(|image| !image.unchanged));
+            assert_eq!(registry.tags(&"r.example/a".parse().unwrap()).unwrap(), ["latest", "v1"]);
+        }
+    }
+
+    #[test]
+    fn an_unchanged_image_costs_one_question_for_each_tag() {
+        let registry = Memory::new();
+        let images = || {
+            vec![
+                multi("r.example/a", &[&["x"], &["y"]], &["v1", "latest"]),
+                single("r.example/b", &["x"], &[]),
+            ]
+        };
+        run(&registry, images(), 2).unwrap();
+        let before = registry.log().len();
+        let summary = run(&registry, images(), 1).unwrap();
+        assert_eq!(registry.log()[before..].len(), 3, "{:#?}", &registry.log()[before..]);
+        assert!(summary.images.iter().all(|image| image.unchanged));
+        assert_eq!((summary.blobs_sent, summary.blobs_existed, summary.bytes_sent), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_new_tag_of_a_known_image_sends_no_blob() {
+        let registry = Memory::new();
+        run(&registry, vec![single("r.example/a", &["x"], &["v1"])], 2).unwrap();
+        let before = registry.log().len();
+        let summary = run(&registry, vec![single("r.example/a", &["x"], &["v1", "v2"])], 2).unwrap();
+        assert_eq!(
+            registry.log()[before..],
+            ["present r.example/a:v1", "present r.example/a:v2", "manifest r.example/a:v2"]
+        );
+        assert!(!summary.images[0].unchanged);
+    }
+
+    #[test]
+    fn a_failure_leaves_every_tag_where_it_was() {
+        let registry = Memory::new();
+        run(&registry, vec![single("r.example/a", &["old"], &["v1"])], 1).unwrap();
+        let bad = blob("unlucky").0.digest;
+        registry.fail_blob(bad);
+        let images =
+            vec![single("r.example/a", &["new"], &["v1"]), single("r.example/b", &["unlucky"], &["v1"])];
+        let error = run(&registry, images, 4).unwrap_err();
+        assert!(error.to_string().contains(&bad.to_string()), "{error}");
+        let old = single("r.example/a", &["old"], &[]).root.digest();
+        let a = "r.example/a:v1".parse().unwrap();
+        assert_eq!(registry.present(&a).unwrap(), Some(old));
+        assert!(registry.tags(&"r.example/b".parse().unwrap()).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn one_tag_cannot_be_two_images() {
+        let registry = Memory::new();
+        let images = vec![single("r.example/a", &["x"], &["v1"]), single("r.example/a", &["y"], &["v1"])];
+        let error = run(&registry, images, 1).unwrap_err().to_string();
+        assert!(error.starts_with("r.example/a:v1 would be two images: sha256:"), "{error}");
+        assert!(registry.log().is_empty());
+        let same = vec![single("r.example/a", &["x"], &["v1"]), single("r.example/a", &["x"], &["v1"])];
+        run(&registry, same, 1).unwrap();
+    }
+
+    #[test]
+    fn the_observer_hears_of_every_byte() {
+        #[derive(Default)]
+        struct Sum(Mutex<(usize, u64, u64, Vec<String>)>);
+        impl PushObserver for Sum {
+            fn planned(&self, blobs: usize, bytes: u64) {
+                let mut sum = self.0.lock().unwrap();
+                (sum.0, sum.1) = (blobs, bytes);
+            }
+            fn stored(&self, _: &Repository, _: &Descriptor, pushed: Pushed) {
+                self.0.lock().unwrap().2 += pushed.sent;
+            }
+            fn tagged(&self, reference: &ImageRef, existed: bool) {
+                self.0.lock().unwrap().3.push(format!("{reference} {existed}"));
+            }
+        }
+        let registry = Memory::new();
+        let sum = Sum::default();
+        let job = PushJob { images: vec![single("r.example/a", &["abc"], &["v1"])], parallel: 2 };
+        push(&registry, &job, &sum).unwrap();
+        push(&registry, &job, &sum).unwrap();
+        let sum = sum.0.into_inner().unwrap();
+        assert_eq!(sum, (0, 0, 5, vec!["r.example/a:v1 false".to_owned(), "r.example/a:v1 true".to_owned()]));
+    }
+}

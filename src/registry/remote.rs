@@ -1,0 +1,103 @@
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::auth::{Access, Auth};
+use super::clients::{Clients, Patience};
+use super::error::RegistryError;
+use super::http::Http;
+use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::retry::Retry;
+use super::runtime::Runtime;
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::system::Cancel;
+
+/// What a [`Remote`] is made of.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteConfig {
+    /// The directory of Docker's `config.json` (`DOCKER_CONFIG`, else `~/.docker`); without it everything is
+    /// anonymous. Read when a registry first asks who we are.
+    pub docker_config: Option<PathBuf>,
+    /// PEM files of certificates that are trusted beside the machine's own.
+    pub ca_files: Vec<PathBuf>,
+    /// How often a request is tried.
+    pub retry: Retry,
+    /// How long a silent registry is waited for.
+    pub patience: Patience,
+    /// Ends whatever is under way.
+    pub cancel: Cancel,
+}
+
+/// Registries over the network. Making one opens nothing and starts nothing; the first request does.
+pub struct Remote {
+    http: Http,
+    runtime: Runtime,
+    cancel: Cancel,
+}
+
+impl Remote {
+    /// Registries as `config` says.
+    pub fn new(config: RemoteConfig) -> Self {
+        let RemoteConfig { docker_config, ca_files, retry, patience, cancel } = config;
+        let http = Http {
+            clients: Clients::new(patience, ca_files),
+            auth: Auth::new(docker_config),
+            retry,
+            patience,
+        };
+        Self { http, runtime: Runtime::default(), cancel }
+    }
+
+    fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+        self.runtime.run(&self.cancel, work)
+    }
+}
+
+impl Registry for Remote {
+    fn resolve(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
+        self.run(self.http.resolve(reference))
+    }
+
+    fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
+        self.run(self.http.manifest(reference))
+    }
+
+    fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        sink: &mut dyn Write,
+    ) -> Result<(), RegistryError> {
+        self.run(self.http.blob(repository, blob, sink))
+    }
+
+    fn has_blob(&self, repository: &Repository, digest: BlobDigest) -> Result<bool, RegistryError> {
+        self.run(self.http.has_blob(repository, digest, Access::Pull))
+    }
+
+    fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
+        self.run(self.http.tags(repository))
+    }
+
+    fn present(&self, reference: &ImageRef) -> Result<Option<BlobDigest>, RegistryError> {
+        self.run(self.http.present(reference))
+    }
+
+    fn push_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        source: &BlobSource,
+        progress: &dyn Fn(u64),
+    ) -> Result<Pushed, RegistryError> {
+        self.run(self.http.push_blob(repository, blob, source, progress))
+    }
+
+    fn push_manifest(
+        &self,
+        reference: &ImageRef,
+        media_type: MediaType,
+        bytes: &[u8],
+    ) -> Result<(), RegistryError> {
+        self.run(self.http.push_manifest(reference, media_type, bytes))
+    }
+}

@@ -1,0 +1,42 @@
+//! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
+
+mod build;
+mod files;
+mod image;
+mod keys;
+mod path;
+mod reference;
+mod service;
+mod text;
+mod workspace;
+
+pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
+pub(in crate::spec) use files::{FileRow, FilesForm, OwnerText, RowClass};
+pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};
+pub(in crate::spec) use path::resolve;
+pub(in crate::spec) use reference::{check_repository, check_tag, names_registry};
+pub(in crate::spec) use service::{
+    BaseForm, BaseText, ComponentWord, CompressionWord, Index, MediaTypes, Patch, Service, SourceForm,
+};
+pub(in crate::spec) use workspace::{Requirement, Workspace};
+
+use super::shape::Record;
+
+/// The record in which `name` is a field, where it is one in exactly one of them.
+pub(in crate::spec) fn home_of(name: &str) -> Option<&'static str> {
+    fn has<R: Record>(name: &str) -> Option<&'static str> {
+        R::names().iter().any(|field| field.name == name).then_some(R::LABEL)
+    }
+    let mut homes = [
+        has::<Image>(name),
+        has::<Patch>(name).map(|_| "a service"),
+        has::<Workspace>(name),
+        has::<BuildMap>(name),
+        has::<Go>(name),
+        has::<Rust>(name),
+        has::<Health>(name),
+    ]
+    .into_iter()
+    .flatten();
+    homes.next().filter(|_| homes.next().is_none())
+}

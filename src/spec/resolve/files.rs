@@ -1,0 +1,221 @@
+use std::collections::BTreeMap;
+
+use super::{Place, Resolver};
+use crate::model::{Class, ImagePath, Owner};
+use crate::spec::language::{FileRow, FilesForm, OwnerText, Patch, RowClass, UserForm};
+use crate::spec::service::{FileKind, FileRule, Site};
+use crate::spec::shape::{Field, Set};
+use crate::spec::sources::Span;
+
+/// The user whose name an owner may be.
+struct Names {
+    user: Option<(String, u32)>,
+    group: Option<(String, u32)>,
+}
+
+impl Resolver<'_> {
+    pub(super) fn files(&mut self, patch: &Patch) -> Vec<FileRule> {
+        let names = self.names(patch);
+        let mut rules = Vec::new();
+        match patch.files.value() {
+            None => {}
+            Some(FilesForm::Short(table)) => {
+                for (place, row) in &table.rows {
+                    let Some(from) = row.field.value().and_then(|from| self.late(from)) else { continue };
+                    let rule = FileRule {
+                        kind: FileKind::Copy { from: from.path, include: Vec::new(), exclude: Vec::new() },
+                        // The key was checked when it was read: what is no path is the root.
+                        to: ImagePath::parse(place).ok(),
+                        mode: None,
+                        owner: None,
+                        class: Class::App,
+                        replace: false,
+                        site: self.reader.sources.site(row.key),
+                    };
+                    rules.push((rule, row.key));
+                }
+            }
+            Some(FilesForm::Rows(rows)) => {
+                for (row, span) in &rows.0 {
+                    rules.extend(self.file_rule(row, *span, &names).map(|rule| (rule, *span)));
+                }
+            }
+        }
+        self.check_places(&rules);
+        rules.into_iter().map(|(rule, _)| rule).collect()
+    }
+
+    fn names(&mut self, patch: &Patch) -> Names {
+        let mut names = Names { user: None, group: None };
+        if let Some(UserForm::Map(map)) = patch.image.value().and_then(|image| image.user.value())
+            && let Some(uid) = map.uid.value()
+        {
+            let gid = map.gid.value().unwrap_or(uid);
+            let user = self.word(&map.name);
+            let group = self.word(&map.group).or_else(|| user.clone());
+            names.user = user.map(|name| (name.0, uid.0));
+            names.group = group.map(|name| (name.0, gid.0));
+        }
+        names
+    }
+
+    fn file_rule(&mut self, row: &FileRow, span: Span, names: &Names) -> Option<FileRule> {
+        let dir = row.dir.get().filter(|dir| dir.value);
+        let said = [
+            ("from", row.from.is_said()),
+            ("dir", dir.is_some()),
+            ("link", row.link.is_said()),
+            ("text", row.text.is_said()),
+        ];
+        let forms: Vec<&str> = said.iter().filter(|(_, said)| *said).map(|(name, _)| *name).collect();
+        match forms.as_slice() {
+            [_] => {}
+            [] => {
+                self.reader
+                    .say(span, "a row of `files` that brings nothing")
+                    .hint("say one of `from: PATH`, `dir: true`, `link: TARGET`, `text: CONTENT`");
+                return None;
+            }
+            several => {
+                self.reader.say(span, format!("a row of `files` has one of {}", several.join(" and ")));
+                return None;
+            }
+        }
+        if !row.to.is_said() {
+            self.reader.say(span, "a row of `files` without `to`").hint("`to` is its place in the image");
+        }
+        let site = self.reader.sources.site(span);
+        self.check_fields(row, forms[0]);
+        let owner = self.owner(&row.owner, names);
+        let mode = self.word(&row.mode).map(|mode| mode.0);
+        let class = self.word(&row.class).map_or(Class::App, |class| match class {
+            RowClass::System => Class::System,
+            RowClass::Deps => Class::Deps,
+            RowClass::Shared => Class::Shared,
+            RowClass::App => Class::App,
+            RowClass::Config => Class::Config,
+        });
+        let to_span = row.to.get().map_or(span, |set| set.span);
+        let to = self.word(&row.to)?;
+        let kind = if let Some(from) = self.word(&row.from) {
+            if let Some(path) = to.path.as_ref().filter(|_| to.ends_with_slash && !from.is_directory) {
+                let name = from.path.path.rsplit('/').next().unwrap_or_default();
+                self.reader
+                    .say(to_span, format!("`to: {path}/` ends with a slash: `to` is the place itself"))
+                    .hint(format!(
+                        "write `to: {path}/{name}`; for a directory, `from` ends with a slash too"
+                    ));
+                return None;
+            }
+            FileKind::Copy {
+                from: from.path,
+                include: self.texts(&row.include, |glob| glob.0),
+                exclude: self.texts(&row.exclude, |glob| glob.0),
+            }
+        } else if dir.is_some() {
+            FileKind::Directory
+        } else if let Some(link) = row.link.get() {
+            let target = self.late(&link.value)?;
+            if target.is_empty() || target.chars().any(char::is_control) {
+                self.reader.say(link.span, "a link without a target, or one with a control character");
+                return None;
+            }
+            FileKind::Link(target)
+        } else {
+            FileKind::Text(self.template(row.text.value()?, Place::Layer)?)
+        };
+        if to.path.is_none() && !matches!(kind, FileKind::Copy { .. }) {
+            self.reader.say(to_span, "`/` is the root of the image: name a place below it");
+            return None;
+        }
+        Some(FileRule {
+            kind,
+            to: to.path,
+            mode,
+            owner,
+            class,
+            replace: row.replace.value().copied().unwrap_or(false),
+            site,
+        })
+    }
+
+    /// Says which fields mean nothing for a row of this form.
+    fn check_fields(&mut self, row: &FileRow, form: &str) {
+        fn span<T>(field: &Field<T>) -> Option<Span> {
+            field.get().map(|set: &Set<T>| set.span)
+        }
+        let checks = [
+            ("include", span(&row.include), form == "from"),
+            ("exclude", span(&row.exclude), form == "from"),
+            ("mode", span(&row.mode), form != "link"),
+            ("class", span(&row.class), form != "dir"),
+        ];
+        for (name, span, allowed) in checks {
+            if let Some(span) = span.filter(|_| !allowed) {
+                let hint = match name {
+                    "class" => "declared directories are the last layer of the image",
+                    "mode" => "a symbolic link has no permissions",
+                    _ => "it belongs to a directory `from`",
+                };
+                self.reader.say(span, format!("`{name}` means nothing beside `{form}`")).hint(hint);
+            }
+        }
+    }
+
+    fn owner(&mut self, field: &Field<crate::spec::shape::Late<OwnerText>>, names: &Names) -> Option<Owner> {
+        let set = field.get()?;
+        let text = self.late(&set.value)?;
+        let find = |text: &str, known: &Option<(String, u32)>| {
+            OwnerText::number(text)
+                .or_else(|| known.as_ref().filter(|(name, _)| name == text).map(|(_, id)| *id))
+        };
+        let uid = find(&text.user, &names.user);
+        let gid = match &text.group {
+            Some(group) => find(group, &names.group),
+            // A name alone brings its group; a number alone does not say one.
+            None if OwnerText::number(&text.user).is_some() => None,
+            None => names.group.as_ref().map(|(_, gid)| *gid),
+        };
+        if let (Some(uid), Some(gid)) = (uid, gid) {
+            return Some(Owner { uid, gid });
+        }
+        let hint = match (&names.user, OwnerText::number(&text.user)) {
+            (_, Some(uid)) if text.group.is_none() => format!("write \"{uid}:{uid}\""),
+            (Some((name, _)), _) => {
+                format!("write `{name}`, the name of image.user, or numbers like \"1001:1001\"")
+            }
+            (None, _) => {
+                "names are those of image.user, which has none; or numbers like \"1001:1001\"".to_owned()
+            }
+        };
+        let shown = match &text.group {
+            Some(group) => format!("{}:{group}", text.user),
+            None => text.user,
+        };
+        self.reader.say(set.span, format!("`{shown}` is not an owner that is known")).hint(hint);
+        None
+    }
+
+    /// Two rows with one place, unless both copy: directories may flow together, and files show when they are read.
+    fn check_places(&mut self, rules: &[(FileRule, Span)]) {
+        let mut places: BTreeMap<&ImagePath, (bool, &Site)> = BTreeMap::new();
+        for (rule, span) in rules {
+            let Some(to) = &rule.to else { continue };
+            let copies = matches!(rule.kind, FileKind::Copy { .. });
+            match places.get(to) {
+                Some((first, site)) if !(*first && copies) => {
+                    self.reader
+                        .say(
+                            *span,
+                            format!("two rows of `files` have one place, `{to}`: this one and {site}"),
+                        )
+                        .hint("remove one");
+                }
+                Some(_) => {}
+                None => {
+                    places.insert(to, (copies, &rule.site));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use super::read::{Member, MemberKind, TarError, TarReader, components, lossy, too_long};
+use crate::model::{BaseFacts, DiffId, Fact, FactKind, Hasher, ImagePath};
+
+/// Longest file whose content is kept, in bytes.
+const CONTENT_LIMIT: u64 = 4 << 20;
+/// Deepest path: real trees stay below 60, and following links costs the square of it.
+const DEPTH_LIMIT: usize = 256;
+/// Most members of all layers: ten times the largest images seen.
+const MEMBER_LIMIT: u64 = 4_000_000;
+/// Most bytes of paths and links, so that a small archive cannot fill the memory.
+const TEXT_LIMIT: u64 = 512 << 20;
+/// Most uncompressed bytes of one layer, so that a small archive cannot be read for ever.
+const LAYER_LIMIT: u64 = 256 << 30;
+
+/// What one layer's tar says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerFacts {
+    /// Digest of the uncompressed tar.
+    pub diff_id: DiffId,
+    /// Sum of the sizes of its files in bytes.
+    pub unpacked: u64,
+    /// Number of its members.
+    pub entries: u64,
+}
+
+/// Merges a base's layers, from the lowest, into [`BaseFacts`] (image-spec, layer.md, "Applying Changesets").
+///
+/// Works as the engines do where the specification leaves room: parents that no layer has are 0755 0:0; a member below a
+/// symbolic link of the base goes where the link leads; an opaque directory loses what lower layers put in it. Members
+/// whose path is not UTF-8 or has control characters are left out: no path of imgpack's own can meet one. Nothing is
+/// written anywhere, so a path can lead nowhere; `..` is refused all the same.
+#[derive(Debug, Default)]
+pub struct Merge {
+    facts: BaseFacts,
+    /// Which member of which layer the content of a file is, by path.
+    files: BTreeMap<ImagePath, FileId>,
+    kept: BTreeMap<FileId, String>,
+    layers: usize,
+    members: u64,
+    text: u64,
+    /// The directory of the last member as written, and where it is.
+    last_parent: Option<(String, String)>,
+}
+
+/// Number of the layer and of the member in it.
+type FileId = (usize, u64);
+
+impl Merge {
+    /// No layer yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next layer, an uncompressed tar.
+    pub fn layer(&mut self, tar: impl Read) -> Result<LayerFacts, TarError> {
+        let mut hashed = Hashed { input: tar, hasher: Hasher::new(), length: 0 };
+        let mut reader = TarReader::new(&mut hashed);
+        let number = self.layers;
+        let mut layer = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
+        let mut unpacked = 0_u64;
+        self.last_parent = None;
+        while let Some(member) = reader.next_member()? {
+            self.members += 1;
+            if self.members > MEMBER_LIMIT {
+                return Err(TarError::TooMany { limit: MEMBER_LIMIT, what: "files" });
+            }
+            unpacked = unpacked.saturating_add(member.size);
+            if let Some(path) = self.apply(&mut layer, &member)?
+                && member.size <= CONTENT_LIMIT
+                && is_wanted(&path)
+            {
+                let content = content(&mut reader)?;
+                self.kept.insert((layer.number, layer.ordinal), content);
+            }
+            layer.ordinal += 1;
+        }
+        reader.finish()?;
+        self.layers += 1;
+        Ok(LayerFacts { diff_id: DiffId(hashed.hasher.finish()), unpacked, entries: layer.ordinal })
+    }
+
+    /// The layers, from 0, that have to be read once more by [`Self::again`]: a wanted file turned out to be a link to
+    /// another one there.
+    pub fn wanted_again(&self) -> BTreeSet<usize> {
+        self.missing().into_iter().map(|(layer, _)| layer).collect()
+    }
+
+    /// Reads layer `number` once more for the contents that are still wanted of it.
+    pub fn again(&mut self, number: usize, tar: impl Read) -> Result<(), TarError> {
+        let missing = self.missing();
+        let mut reader = TarReader::new(tar);
+        let mut ordinal = 0;
+        while let Some(member) = reader.next_member()? {
+            if missing.contains(&(number, ordinal)) && member.size <= CONTENT_LIMIT {
+                let content = content(&mut reader)?;
+                self.kept.insert((number, ordinal), content);
+            }
+            ordinal += 1;
+        }
+        Ok(())
+    }
+
+    /// The merged tree with the contents that were found.
+    pub fn finish(mut self) -> BaseFacts {
+        let wanted = self.wanted_files();
+        for (path, id) in wanted {
+            if let Some(content) = self.kept.get(&id) {
+                self.facts.contents.insert(path, content.clone());
+            }
+        }
+        self.facts
+    }
+
+    /// The files that the wanted paths are in the end.
+    fn wanted_files(&self) -> BTreeMap<ImagePath, FileId> {
+        let paths = BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES);
+        paths
+            .filter_map(|path| {
+                let path = self.facts.resolve(&ImagePath::parse(path).ok()?)?;
+                let fact = self.facts.tree.get(&path)?;
+                let id = self.files.get(&path)?;
+                (fact.size <= CONTENT_LIMIT).then_some((path, *id))
+            })
+            .collect()
+    }
+
+    fn missing(&self) -> BTreeSet<FileId> {
+        self.wanted_files().into_values().filter(|id| !self.kept.contains_key(id)).collect()
+    }
+
+    /// Applies one member; gives the path where it is a regular file.
+    fn apply(&mut self, layer: &mut Layer, member: &Member) -> Result<Option<ImagePath>, TarError> {
+        let parts = components(&member.path)?;
+        let Some((name, above)) = parts.split_last() else { return Ok(None) };
+        if parts.len() > DEPTH_LIMIT {
+            return Err(too_long(&member.path));
+        }
+        // Bookkeeping of aufs, which no engine unpacks.
+        if parts.iter().any(|part| part.starts_with(b".wh..wh.") && *part != b".wh..wh..opq") {
+            return Ok(None);
+        }
+        let Some(above) = self.directory(above, &member.path)? else { return Ok(None) };
+        if *name == b".wh..wh..opq" {
+            // Once is enough: what this layer adds stays.
+            if layer.opaque.insert(above.clone()) {
+                self.empty(&above, &layer.added);
+            }
+            return Ok(None);
+        }
+        if let Some(name) = name.strip_prefix(b".wh.") {
+            if matches!(name, b"" | b"." | b"..") {
+                return Err(TarError::Whiteout { path: lossy(&member.path) });
+            }
+            if let Some(path) = path_of(&above, name) {
+                self.remove(&path);
+            }
+            return Ok(None);
+        }
+        let Some(path) = path_of(&above, name) else { return Ok(None) };
+        let mut file = None;
+        let kind = match &member.kind {
+            MemberKind::Directory => FactKind::Directory,
+            MemberKind::File => {
+                file = Some((layer.number, layer.ordinal));
+                FactKind::File
+            }
+            MemberKind::Symlink(target) => {
+                let target = String::from_utf8_lossy(target).into_owned();
+                self.count_text(target.len())?;
+                FactKind::Symlink(target)
+            }
+            MemberKind::Special => FactKind::Special,
+            MemberKind::Hardlink(target) => {
+                let broken = || TarError::Hardlink { path: lossy(&member.path), target: lossy(target) };
+                let target = self.hardlink_target(target)?.ok_or_else(broken)?;
+                if target == path {
+                    return Ok(None);
+                }
+                let fact = self.facts.tree.get(&target).ok_or_else(broken)?.clone();
+                if fact.kind == FactKind::Directory {
+                    return Err(broken());
+                }
+                let file = self.files.get(&target).copied();
+                self.insert(layer, path, fact, file)?;
+                return Ok(None);
+            }
+        };
+        let fact = Fact { kind, mode: member.mode, uid: member.uid, gid: member.gid, size: member.size };
+        self.insert(layer, path.clone(), fact, file)?;
+        Ok(file.map(|_| path))
+    }
+
+    /// Where the directory `parts` of a member is, links followed: its path, empty for the root. `None` if it is not one
+    /// that facts can hold.
+    fn directory(&mut self, parts: &[&[u8]], member: &[u8]) -> Result<Option<String>, TarError> {
+        if parts.is_empty() {
+            return Ok(Some(String::new()));
+        }
+        let Ok(written) = String::from_utf8(parts.join(&b'/')) else { return Ok(None) };
+        if let Some((known, resolved)) = &self.last_parent
+            && *known == written
+        {
+            return Ok(Some(resolved.clone()));
+        }
+        // A removal below a removal is no path; what it would remove is gone.
+        let Ok(path) = ImagePath::parse(&format!("/{written}/x")) else { return Ok(None) };
+        let not_directory = || TarError::NotDirectory { path: lossy(member) };
+        let resolved = self.facts.resolve_parents(&path).ok_or_else(not_directory)?;
+        let resolved = resolved.parent().map_or_else(String::new, |parent| parent.as_str().to_owned());
+        self.last_parent = Some((written, resolved.clone()));
+        Ok(Some(resolved))
+    }
+
+    fn hardlink_target(&mut self, target: &[u8]) -> Result<Option<ImagePath>, TarError> {
+        let parts = components(target)?;
+        if parts.len() > DEPTH_LIMIT {
+            return Err(too_long(target));
+        }
+        let Some((name, above)) = parts.split_last() else { return Ok(None) };
+        Ok(self.directory(above, target)?.and_then(|above| path_of(&above, name)))
+    }
+
+    fn insert(
+        &mut self,
+        layer: &mut Layer,
+        path: ImagePath,
+        fact: Fact,
+        file: Option<FileId>,
+    ) -> Result<(), TarError> {
+        for above in path.ancestors() {
+            if !self.facts.tree.contains_key(&above) {
+                self.count_text(above.as_str().len())?;
+                let fact = Fact { kind: FactKind::Directory, mode: 0o755, uid: 0, gid: 0, size: 0 };
+                self.facts.tree.insert(above.clone(), fact);
+                layer.added.insert(above);
+            }
+        }
+        self.count_text(path.as_str().len())?;
+        let was = self.facts.tree.get(&path).map(|fact| fact.kind == FactKind::Directory);
+        if was.is_some_and(|was_directory| !(was_directory && fact.kind == FactKind::Directory)) {
+            self.remove(&path);
+        }
+        if matches!(fact.kind, FactKind::Symlink(_)) {
+            self.last_parent = None;
+        }
+        if let Some(file) = file {
+            self.files.insert(path.clone(), file);
+        }
+        layer.added.insert(path.clone());
+        self.facts.tree.insert(path, fact);
+        Ok(())
+    }
+
+    /// Removes `path` and everything below it.
+    fn remove(&mut self, path: &ImagePath) {
+        self.last_parent = None;
+        let Some(fact) = self.facts.tree.get(path) else { return };
+        let directory = fact.kind == FactKind::Directory;
+        self.forget(path);
+        if !directory {
+            return;
+        }
+        for below in self.below(path.as_str()) {
+            self.forget(&below);
+        }
+    }
+
+    /// Removes what is below `directory` but for `added`.
+    fn empty(&mut self, directory: &str, added: &BTreeSet<ImagePath>) {
+        self.last_parent = None;
+        for below in self.below(directory) {
+            if !added.contains(&below) {
+                self.forget(&below);
+            }
+        }
+    }
+
+    fn forget(&mut self, path: &ImagePath) {
+        self.facts.tree.remove(path);
+        if let Some(file) = self.files.remove(path) {
+            // If another name of it is wanted, its layer is read again.
+            self.kept.remove(&file);
+        }
+    }
+
+    fn below(&self, directory: &str) -> Vec<ImagePath> {
+        let prefix = format!("{directory}/");
+        // A space is the first character that a name can have; names like `usr-x` stand between `usr` and `usr/x`.
+        let range = match ImagePath::parse(&format!("{prefix} ")) {
+            Ok(first) => self.facts.tree.range(first..),
+            Err(_) => return Vec::new(),
+        };
+        range.map(|(path, _)| path).take_while(|path| path.as_str().starts_with(&prefix)).cloned().collect()
+    }
+
+    fn count_text(&mut self, length: usize) -> Result<(), TarError> {
+        self.text += length as u64;
+        if self.text > TEXT_LIMIT {
+            return Err(TarError::TooMany { limit: TEXT_LIMIT, what: "bytes of paths" });
+        }
+        Ok(())
+    }
+}
+
+/// The layer that is being applied.
+struct Layer {
+    number: usize,
+    ordinal: u64,
+    added: BTreeSet<ImagePath>,
+    opaque: BTreeSet<String>,
+}
+
+fn is_wanted(path: &ImagePath) -> bool {
+    BaseFacts::CONTENTS.contains(&path.as_str()) || BaseFacts::CA_BUNDLES.contains(&path.as_str())
+}
+
+/// `None` for a name that facts cannot hold.
+fn path_of(directory: &str, name: &[u8]) -> Option<ImagePath> {
+    ImagePath::parse(&format!("{directory}/{}", std::str::from_utf8(name).ok()?)).ok()
+}
+
+fn content<R: Read>(reader: &mut TarReader<R>) -> Result<String, TarError> {
+    let mut bytes = Vec::new();
+    let read = reader.data().read_to_end(&mut bytes);
+    read.map_err(|error| reader.failed(error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Hashes what is read, and stops at [`LAYER_LIMIT`].
+struct Hashed<R> {
+    input: R,
+    hasher: Hasher,
+    length: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.length += count as u64;
+        if self.length > LAYER_LIMIT {
+            return Err(io::Error::other("it unpacks to more than 256 GiB"));
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use super::super::read::tests::member;
+use super::*;
+
+/// `d path`, `f path content`, `l path target`, `h path target`, `c path`.
+fn tar(rows: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        let mut words = row.splitn(3, ' ');
+        let (kind, path) = (words.next().unwrap(), words.next().unwrap().as_bytes());
+        let rest = words.next().unwrap_or_default().as_bytes();
+        bytes.extend(match kind {
+            "d" => member(b'5', path, b"", b""),
+            "f" => member(b'0', path, b"", rest),
+            "l" => member(b'2', path, rest, b""),
+            "h" => member(b'1', path, rest, b""),
+            _ => member(b'3', path, b"", b""),
+        });
+    }
+    bytes.extend([0; 1024]);
+    bytes
+}
+
+fn merge(layers: &[&[&str]]) -> Result<BaseFacts, TarError> {
+    let mut merge = Merge::new();
+    let layers: Vec<_> = layers.iter().map(|rows| tar(rows)).collect();
+    for layer in &layers {
+        merge.layer(&layer[..])?;
+    }
+    for number in merge.wanted_again() {
+        merge.again(number, &layers[number][..])?;
+    }
+    assert!(merge.wanted_again().is_empty());
+    Ok(merge.finish())
+}
+
+fn tree(layers: &[&[&str]]) -> Vec<String> {
+    let facts = merge(layers).unwrap();
+    let row = |(path, fact): (&ImagePath, &Fact)| match &fact.kind {
+        FactKind::Directory => format!("{path}/"),
+        FactKind::File => format!("{path} {}", fact.size),
+        FactKind::Symlink(target) => format!("{path} -> {target}"),
+        FactKind::Special => format!("{path} !"),
+    };
+    facts.tree.iter().map(row).collect()
+}
+
+#[test]
+fn layers_are_merged_as_engines_do() {
+    type Case<'a> = (&'a str, &'a [&'a [&'a str]], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
+        ("parents are made", &[&["f ./usr/bin/x 123"]], &["/usr/", "/usr/bin/", "/usr/bin/x 3"]),
+        ("the root is passed over", &[&["d ./", "d /", "f a"]], &["/a 0"]),
+        ("later wins", &[&["f a 1", "f a 22"], &["f a 333"]], &["/a 3"]),
+        (
+            "removal",
+            &[&["f d/a", "f d/ /x", "f d-b", "f d.c", "f e"], &["f .wh.d"]],
+            &["/d-b 0", "/d.c 0", "/e 0"],
+        ),
+        ("removal of nothing", &[&["f a"], &["f .wh.b", "f x/.wh.y"]], &["/a 0"]),
+        (
+            "opaque, whatever the order",
+            &[&["f d/a", "f d/s/b"], &["f d/new", "f d/.wh..wh..opq", "f d/later"]],
+            &["/d/", "/d/later 0", "/d/new 0"],
+        ),
+        ("opaque root", &[&["f a"], &["f .wh..wh..opq", "f b"]], &["/b 0"]),
+        ("aufs", &[&["f .wh..wh.plnk/1", "f .wh..wh.aufs", "f a"]], &["/a 0"]),
+        ("file over directory", &[&["f d/a"], &["f d 1"]], &["/d 1"]),
+        ("directory over file", &[&["f d 1"], &["d d", "f d/a"]], &["/d/", "/d/a 0"]),
+        ("directory over directory", &[&["f d/a"], &["d d"]], &["/d/", "/d/a 0"]),
+        ("link over directory", &[&["f bin/a"], &["l bin usr/bin"]], &["/bin -> usr/bin"]),
+        (
+            "through a link",
+            &[&["l lib usr/lib", "d usr/lib"], &["f lib/x 1", "f lib/.wh.y"]],
+            &["/lib -> usr/lib", "/usr/", "/usr/lib/", "/usr/lib/x 1"],
+        ),
+        (
+            "a removal through a link",
+            &[&["l lib usr/lib", "f usr/lib/y", "d usr/lib"], &["f lib/.wh.y"]],
+            &["/lib -> usr/lib", "/usr/", "/usr/lib/"],
+        ),
+        ("a link to the root", &[&["l up ../.."], &["f up/x"]], &["/up -> ../..", "/x 0"]),
+        (
+            "the link is new",
+            &[&["f a/x"], &["f .wh.a", "d b", "l a b", "f a/y"]],
+            &["/a -> b", "/b/", "/b/y 0"],
+        ),
+        ("hard links", &[&["f a 12", "h b ./a", "h d/c /b"], &["f .wh.a"]], &["/b 2", "/d/", "/d/c 2"]),
+        ("special", &[&["c dev/null"]], &["/dev/", "/dev/null !"]),
+        ("what no path of ours can meet", &[&["f a\u{1}b", "d c\u{7f}", "f c\u{7f}/x"]], &[]),
+    ];
+    for (name, layers, expected) in cases {
+        assert_eq!(tree(layers), *expected, "{name}");
+    }
+}
+
+#[test]
+fn contents_follow_links_at_the_end() {
+    type Case<'a> = (&'a [&'a [&'a str]], &'a [(&'a str, &'a str)]);
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    let cases: &[Case<'_>] = &[
+        (&[&["f etc/passwd root", "f etc/shadow x"]], &[("/etc/passwd", "root")]),
+        (&[&["f etc/passwd one"], &["f etc/passwd two"]], &[("/etc/passwd", "two")]),
+        (&[&["f etc/passwd one"], &["f etc/.wh.passwd"]], &[]),
+        (&[&["f usr/lib/passwd linked", "l etc/passwd ../usr/lib/passwd"]], &[("/usr/lib/passwd", "linked")]),
+        (&[&["f real first", "f x"], &["l etc/group /real"], &["f other"]], &[("/real", "first")]),
+        (
+            &[&["f etc/passwd one", "h copy etc/passwd"], &["f .wh.etc", "l etc/passwd /copy"]],
+            &[("/copy", "one")],
+        ),
+        (&[&["f data hard", "h etc/passwd data"]], &[("/etc/passwd", "hard")]),
+        (
+            &[&["f etc/ssl/certs/ca-certificates.crt pem", "l etc/ssl/cert.pem certs/ca-certificates.crt"]],
+            &[(bundle, "pem")],
+        ),
+        (&[&["l etc/passwd passwd"], &["d etc/group"]], &[]),
+    ];
+    for (layers, expected) in cases {
+        let facts = merge(layers).unwrap();
+        let found: Vec<_> =
+            facts.contents.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        assert_eq!(found, *expected, "{layers:?}");
+    }
+    let big = member(b'0', b"etc/passwd", b"", &vec![b'x'; 5 << 20]);
+    let mut merge = Merge::new();
+    merge.layer(&big[..]).unwrap();
+    assert!(merge.wanted_again().is_empty());
+    let facts = merge.finish();
+    assert!(facts.contents.is_empty() && facts.tree.len() == 2);
+}
+
+#[test]
+fn layers_tell_their_numbers() {
+    let bytes = tar(&["d d", "f d/a 12345", "f .wh.x", "h b d/a"]);
+    let padded = [&bytes[..], &[0; 9000]].concat();
+    let layer = Merge::new().layer(&padded[..]).unwrap();
+    assert_eq!(layer, LayerFacts { diff_id: DiffId::of(&padded), unpacked: 5, entries: 4 });
+}
+
+#[test]
+fn hostile_layers_are_refused() {
+    let deep = "d/".repeat(300);
+    for (rows, message) in [
+        (&["f ../etc/passwd"][..], "the path `../etc/passwd` leads out of the archive"),
+        (&["f a/../../b"], "the path `a/../../b` leads out of the archive"),
+        (&["f a", "h b ../a"], "the path `../a` leads out of the archive"),
+        (&["h b a"], "`b` is a hard link to `a`, which is not there"),
+        (&["d a", "h b a"], "`b` is a hard link to `a`, which is not there"),
+        (&["f .wh."], "`.wh.` marks the removal of nothing"),
+        (&["f d/.wh..."], "`d/.wh...` marks the removal of nothing"),
+        (&["f a", "f a/b"], "`a/b` is below something that is not a directory"),
+        (&["l a b", "l b a", "f a/x"], "`a/x` is below something that is not a directory"),
+    ] {
+        assert_eq!(merge(&[rows]).unwrap_err().to_string(), message);
+    }
+    let bytes = [member(b'L', b"l", b"", deep.as_bytes()), member(b'5', b"d", b"", b"")].concat();
+    let error = Merge::new().layer(&bytes[..]).unwrap_err().to_string();
+    assert!(error.starts_with("a path is longer than 4096 bytes or deeper"), "{error}");
+}

@@ -1,0 +1,249 @@
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use imgpack::model::{Descriptor, MediaType, Repository};
+use imgpack::registry::{BlobSource, ImagePush, Manifest, PushJob, Registry as _, push};
+
+use crate::{anonymous, told, with_credentials};
+
+/// `user:geheim`, in the form of `htpasswd -B`.
+const HTPASSWD: &str = "user:$2b$05$kBfo419FeWu3SHCI5APpPO7pDCXbevRaF1/cegylksaciilqftkG.\n";
+
+/// A real registry on a port of its own; gone with the value.
+struct RealRegistry {
+    child: Child,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a program is missing: said, and in CI a failure.
+fn skipped(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).exists()));
+    if !found {
+        println!("skipped: {program} is not installed");
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
+    }
+    !found
+}
+
+impl RealRegistry {
+    fn start(protected: bool) -> Option<Self> {
+        if skipped("docker-registry") {
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: '127.0.0.1:0'}}\n",
+            root.join("data").display()
+        );
+        if protected {
+            std::fs::write(root.join("htpasswd"), HTPASSWD).unwrap();
+            config.push_str(&format!(
+                "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+                root.join("htpasswd").display()
+            ));
+        }
+        let path = root.join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let mut child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says itself where it listens; afterwards its words are read and dropped, or it would block.
+        let (sender, receiver) = mpsc::channel();
+        let words = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in words.lines().map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("listening on ") {
+                    let address: String =
+                        rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+                    let _ = sender.send(address);
+                }
+            }
+        });
+        let address =
+            receiver.recv_timeout(Duration::from_secs(30)).expect("the registry says where it listens");
+        let address = address.parse().unwrap();
+        Some(Self { child, address, _directory: directory })
+    }
+
+    fn repository(&self, path: &str) -> Repository {
+        format!("{}/{path}", self.address).parse().unwrap()
+    }
+}
+
+/// A layer of one file, as a tar in gzip.
+fn layer(name: &str, content: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, name, content).unwrap();
+    let tar = tar.into_inner().unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &tar).unwrap();
+    (tar, gzip.finish().unwrap())
+}
+
+/// A tiny image for two platforms; its layer lies in a file.
+fn image(repository: Repository, directory: &Path, content: &[u8], tags: &[&str]) -> ImagePush {
+    let (tar, gzip) = layer("hello", content);
+    let path = directory.join(BlobDigestHex(&gzip).to_string());
+    std::fs::write(&path, &gzip).unwrap();
+    let layer = Descriptor::of(MediaType::OciLayerGzip, &gzip);
+    let mut blobs = vec![(layer, BlobSource::File(path))];
+    let (mut children, mut rows) = (Vec::new(), Vec::new());
+    for architecture in ["amd64", "arm64"] {
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [imgpack::model::DiffId::of(&tar).to_string()]},
+        });
+        let config: Arc<[u8]> = serde_json::to_vec(&config).unwrap().into();
+        let config_row = Descriptor::of(MediaType::OciConfig, &config);
+        blobs.push((config_row, BlobSource::Bytes(config)));
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OciManifest, "config": config_row, "layers": [layer],
+        });
+        let bytes: Arc<[u8]> = serde_json::to_vec(&manifest).unwrap().into();
+        let mut row = serde_json::to_value(Descriptor::of(MediaType::OciManifest, &bytes)).unwrap();
+        row["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+        rows.push(row);
+        children.push(Manifest { media_type: MediaType::OciManifest, bytes });
+    }
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": rows});
+    let bytes = serde_json::to_vec(&index).unwrap().into();
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    ImagePush { repository, tags, root: Manifest { media_type: MediaType::OciIndex, bytes }, children, blobs }
+}
+
+struct BlobDigestHex<'a>(&'a [u8]);
+
+impl std::fmt::Display for BlobDigestHex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&imgpack::model::BlobDigest::of(self.0).hex())
+    }
+}
+
+/// Bytes that do not compress, the same each time.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    };
+    std::iter::repeat_with(|| next().to_le_bytes()).flatten().take(length).collect()
+}
+
+#[test]
+fn images_go_into_a_real_registry_and_come_back() {
+    let Some(registry) = RealRegistry::start(false) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
+    let content = noise(5_000_000);
+    let job = PushJob {
+        images: vec![
+            image(one.clone(), directory.path(), &content, &["v1", "latest"]),
+            image(two.clone(), directory.path(), b"hello", &["v1"]),
+        ],
+        parallel: 4,
+    };
+    let remote = anonymous();
+    let summary = push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!((summary.blobs_sent, summary.blobs_existed), (6, 0));
+    assert!(summary.bytes_sent > 5_000_000);
+
+    // Once more: nothing to do.
+    let again = push(&anonymous(), &job, &()).unwrap();
+    assert!(again.images.iter().all(|image| image.unchanged), "{again:?}");
+    assert_eq!((again.blobs_sent, again.bytes_sent), (0, 0));
+
+    // What was pushed is what is pulled.
+    let (root, blobs) = (&job.images[0].root, &job.images[0].blobs);
+    let tagged = one.tagged("latest").unwrap();
+    let descriptor = remote.resolve(&tagged).unwrap();
+    assert_eq!((descriptor.digest, descriptor.media_type), (root.digest(), MediaType::OciIndex));
+    assert_eq!(remote.manifest(&one.at(root.digest())).unwrap().bytes, root.bytes.to_vec());
+    for (blob, _) in blobs {
+        assert!(remote.has_blob(&one, blob.digest).unwrap());
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        remote.blob(&one, blob, &mut file).unwrap_or_else(|error| panic!("{}", told(&error)));
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert_eq!(Descriptor::of(blob.media_type, &bytes), *blob);
+    }
+    assert_eq!(remote.tags(&one).unwrap(), ["latest", "v1"]);
+
+    for (error, expected) in [
+        (
+            remote.manifest(&one.tagged("v9").unwrap()).unwrap_err(),
+            "acme/one:v9 is not there: GET http://127.0.0.1:",
+        ),
+        (
+            remote.tags(&registry.repository("acme/none")).unwrap_err(),
+            "404: NAME_UNKNOWN, repository name not known",
+        ),
+        (
+            remote.push_manifest(&two.tagged("v2").unwrap(), MediaType::OciIndex, &root.bytes).unwrap_err(),
+            "MANIFEST_BLOB_UNKNOWN",
+        ),
+    ] {
+        assert!(told(&error).contains(expected), "{}", told(&error));
+    }
+
+    // A judge from outside.
+    if !skipped("crane") {
+        for reference in [tagged.to_string(), two.tagged("v1").unwrap().to_string()] {
+            let output = Command::new("crane").args(["validate", "--remote", &reference]).output().unwrap();
+            let words = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&words));
+        }
+    }
+}
+
+#[test]
+fn a_password_opens_a_real_registry() {
+    let Some(registry) = RealRegistry::start(true) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let repository = registry.repository("acme/web");
+    let auth = |text: &str| {
+        use base64::Engine as _;
+        let auth = base64::engine::general_purpose::STANDARD.encode(text);
+        format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address)
+    };
+    let job =
+        PushJob { images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])], parallel: 4 };
+
+    let error = told(&push(&anonymous(), &job, &()).unwrap_err());
+    assert!(error.contains("refuses access to acme/web"), "{error}");
+    assert!(error.ends_with("hint: no credentials file was given"), "{error}");
+    let wrong = with_credentials(directory.path(), &auth("user:geheimer"));
+    let error = told(&push(&wrong, &job, &()).unwrap_err());
+    assert!(error.contains("was used; it may have expired, or not be allowed to read acme/web"), "{error}");
+
+    let right = with_credentials(directory.path(), &auth("user:geheim"));
+    let summary = push(&right, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(summary.blobs_sent, 3);
+    let (blob, _) = &job.images[0].blobs[0];
+    let mut bytes = Vec::new();
+    right.blob(&repository, blob, &mut bytes).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(right.tags(&repository).unwrap(), ["v1"]);
+}
