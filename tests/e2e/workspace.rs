@@ -20,8 +20,9 @@ impl Workspace {
     /// Copies what imgpack reads; images go to `registry` (`HOST:PORT/NAME`).
     pub(crate) fn copy(root: PathBuf, cache: PathBuf, registry: &str) -> Self {
         let origin = Path::new(env!("CARGO_MANIFEST_DIR"));
-        copy(&origin.join("buildspecs"), &root.join("buildspecs"));
-        copy(&origin.join("fixtures"), &root.join("fixtures"));
+        for part in ["buildspecs", "fixtures/bases", "fixtures/jessy", "fixtures/monkeys-engine"] {
+            copy(&origin.join(part), &root.join(part));
+        }
         let text = fs::read_to_string(origin.join("imgpack.yaml")).unwrap();
         let (before, line) = text.split_once("\nregistry: ").expect("imgpack.yaml names a registry");
         let (_, after) = line.split_once('\n').expect("a line ends");
