@@ -154,7 +154,7 @@ impl<'a> Bases<'a> {
 }
 
 /// What the spec calls a base.
-fn name(base: &Base) -> String {
+pub fn name(base: &Base) -> String {
     match base {
         Base::Static => "static".to_owned(),
         Base::Scratch => "scratch".to_owned(),
