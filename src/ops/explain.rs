@@ -106,7 +106,7 @@ pub fn explain(
         let (identity, platform) = (target.task.identity.clone(), target.task.platform);
         let base = base.as_ref().map(|base| {
             let transfer = base.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
-            (bases::name(&target.spec.base), transfer)
+            (bases::name_for(&target.spec.base, platform), transfer)
         });
         explanations.push(Explanation { identity, platform, base, build, layers });
     }
