@@ -1,7 +1,7 @@
 //! The one place that turns errors into words, hints and exit codes.
 
 use std::error::Error as _;
-use std::io::Write as _;
+use std::fmt::Write as _;
 
 use crate::base::BaseError;
 use crate::builder::BuilderError;
@@ -49,8 +49,10 @@ impl Exit {
 
 /// The exit code of an error.
 fn exit(error: &Error) -> Exit {
-    match &error.kind {
+    match &*error.kind {
+        ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
         ErrorKind::Spec(_)
+        | ErrorKind::Tree(_)
         | ErrorKind::Select(_)
         | ErrorKind::Reference(_)
         | ErrorKind::Usage { .. }
@@ -58,12 +60,10 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Layers(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
-        | ErrorKind::Image(_) => Exit::Usage,
-        ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
-        ErrorKind::Tree(_) => Exit::Usage,
+        | ErrorKind::Image(_)
+        | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
-        ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
         ErrorKind::Pack(_)
         | ErrorKind::Store(_)
@@ -107,7 +107,7 @@ fn builder_exit(error: &BuilderError) -> Exit {
 
 /// The way out of an error, where one is known.
 fn hint(error: &Error) -> Option<String> {
-    match &error.kind {
+    match &*error.kind {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Tree(error) => error.hint(),
@@ -130,12 +130,12 @@ pub(super) fn report(errors: &[Error], tails: bool) -> Exit {
     let mut stderr = std::io::stderr().lock();
     let told: Vec<&Error> = errors.iter().filter(|error| !error.is_cancelled()).collect();
     if told.is_empty() {
-        let _ = writeln!(stderr, "error: interrupted");
+        let _ = std::io::Write::write_all(&mut stderr, b"error: interrupted\n");
         return Exit::Interrupted;
     }
     for error in &told {
         // A terminal that went away takes no more words.
-        let _ = stderr.write_all(words(error, tails).as_bytes());
+        let _ = std::io::Write::write_all(&mut stderr, words(error, tails).as_bytes());
     }
     Exit::of_all(told.into_iter().map(exit))
 }
@@ -143,27 +143,32 @@ pub(super) fn report(errors: &[Error], tails: bool) -> Exit {
 /// The error, its causes one a line, the tool's last lines, the hint.
 fn words(error: &Error, tails: bool) -> String {
     let mut text = String::new();
-    if let ErrorKind::Spec(problems) = &error.kind {
+    if let ErrorKind::Spec(problems) = &*error.kind {
         text.push_str(&problems.to_string());
         if !text.ends_with('\n') {
             text.push('\n');
         }
         return text;
     }
-    let context: String = error.context.iter().map(|context| format!("{context}: ")).collect();
-    text.push_str(&format!("error: {context}{}\n", error.kind));
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "error: {}{}",
+        error.context.iter().map(|c| c.clone() + ": ").collect::<String>(),
+        error.kind
+    );
     let mut cause = error.kind.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  because: {error}\n"));
+        let _ = writeln!(text, "  because: {error}");
         cause = error.source();
     }
-    if let (ErrorKind::Builder(BuilderError::Failed(failure)), true) = (&error.kind, tails) {
+    if let (ErrorKind::Builder(BuilderError::Failed(failure)), true) = (&*error.kind, tails) {
         for line in &failure.tail {
-            text.push_str(&format!("  | {line}\n"));
+            let _ = writeln!(text, "  | {line}");
         }
     }
     if let Some(hint) = hint(error) {
-        text.push_str(&format!("hint: {hint}\n"));
+        let _ = writeln!(text, "hint: {hint}");
     }
     text
 }

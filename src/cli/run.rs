@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit};
@@ -61,9 +61,9 @@ pub fn main() -> ExitCode {
     };
     let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.is_plain()));
     let exit = match signal.load(Ordering::SeqCst) {
-        received if received == signal_number(SIGTERM) => Exit::Terminated,
+        0 => exit,
         received if received == signal_number(SIGINT) => Exit::Interrupted,
-        _ => exit,
+        _ => Exit::Terminated,
     };
     ExitCode::from(exit as u8)
 }
@@ -75,7 +75,10 @@ fn signal_number(signal: i32) -> usize {
 /// The first Ctrl-C asks to stop, the second ends the process at once.
 fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
     let received = Arc::new(AtomicUsize::new(0));
-    for (signal, exit) in [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated)] {
+    // Also when the terminal is closed: builders run in groups of their own, and nobody else would stop them.
+    for (signal, exit) in
+        [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated), (SIGHUP, Exit::Terminated)]
+    {
         // The order counts: what is registered first runs first, so the flag is still unset at the first signal.
         // Without handlers the signals still end the process, only less tidily.
         let _ = signal_hook::flag::register_conditional_shutdown(signal, exit as i32, cancel.flag());
@@ -116,7 +119,7 @@ impl Settings {
     }
 
     /// The specs of the workspace.
-    pub(super) fn load(&self, root: &std::path::Path, sets: &[String]) -> Result<Workspace, Error> {
+    pub(super) fn load(root: &std::path::Path, sets: &[String]) -> Result<Workspace, Error> {
         let sets = sets
             .iter()
             .map(|text| text.parse::<SetArg>().map_err(|error| Error::usage(error.to_string())))
@@ -125,11 +128,7 @@ impl Settings {
     }
 
     /// The images that `selection` means.
-    pub(super) fn select(
-        &self,
-        workspace: &Workspace,
-        selection: &Selection,
-    ) -> Result<Vec<ImageSpec>, Error> {
+    pub(super) fn select(workspace: &Workspace, selection: &Selection) -> Result<Vec<ImageSpec>, Error> {
         Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
     }
 

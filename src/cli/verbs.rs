@@ -29,11 +29,13 @@ fn one(error: impl Into<Error>) -> Vec<Error> {
 pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome {
     let created = settings.created().map_err(one)?;
     let root = settings.root().map_err(one)?;
-    let workspace = settings.load(&root, &arguments.selection.sets).map_err(one)?;
-    let mut specs = settings.select(&workspace, &arguments.selection).map_err(one)?;
+    let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
+    let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
     if !arguments.tags.is_empty() {
         let tags: Vec<Template> = arguments.tags.iter().map(Template::text).collect();
-        specs.iter_mut().for_each(|spec| spec.tags.clone_from(&tags));
+        for spec in &mut specs {
+            spec.tags.clone_from(&tags);
+        }
         two_images_one_tag(&specs).map_err(one)?;
     }
     let mut options = BuildOptions {
@@ -168,7 +170,7 @@ fn tell(settings: &Settings, arguments: &BuildArguments, built: &Built) -> Resul
 /// `imgpack check`
 pub(super) fn check(settings: &Settings, arguments: &CheckArguments) -> Outcome {
     let root = settings.root().map_err(one)?;
-    let workspace = settings.load(&root, &arguments.sets).map_err(one)?;
+    let workspace = Settings::load(&root, &arguments.sets).map_err(one)?;
     if !settings.quiet {
         let images = workspace.services.values().map(|service| service.specs().count()).sum();
         let services = workspace.services.len();
@@ -222,8 +224,8 @@ fn explained(
     words: impl FnOnce(&Path, &[ImageSpec], &[Explanation]) -> Result<String, Error>,
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
-    let workspace = settings.load(&root, &selection.sets).map_err(one)?;
-    let specs = settings.select(&workspace, selection).map_err(one)?;
+    let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
+    let specs = Settings::select(&workspace, selection).map_err(one)?;
     let options = BuildOptions { platforms: selection.platforms.clone(), ..BuildOptions::default() };
     let (explanations, errors) = settings
         .with_machine(root.clone(), selection.jobs, |machine| {

@@ -65,6 +65,7 @@ impl MediaType {
     }
 
     /// The OCI twin of a Docker layer, config, manifest or list; OCI types are their own twins.
+    #[must_use]
     pub fn to_oci(self) -> Self {
         match self {
             Self::DockerIndex => Self::OciIndex,

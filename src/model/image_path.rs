@@ -94,13 +94,6 @@ impl ImagePath {
     }
 }
 
-impl std::borrow::Borrow<str> for ImagePath {
-    /// Equal, ordered and hashed as its text: maps can be looked up, and ranged over, by text.
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for ImagePath {
     type Err = ImagePathError;
     fn from_str(text: &str) -> Result<Self, ImagePathError> {

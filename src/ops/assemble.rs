@@ -106,9 +106,10 @@ pub fn plan_image(
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
-    let bundle = match spec.components.contains(&Component::CaCertificates) {
-        true => bundle_of(&base::ca_certificates()?),
-        false => None,
+    let bundle = if spec.components.contains(&Component::CaCertificates) {
+        bundle_of(&base::ca_certificates()?)
+    } else {
+        None
     };
     let user = match &spec.image.user {
         Inherit::Set(user) => Some(user),
@@ -122,7 +123,7 @@ pub fn plan_image(
         last_directories(directories, &config.volumes, workdir.as_ref(), config.owner, facts, &present)
             .map_err(crate::plan::LayerError::from)?;
     parts.push(last);
-    let layers = plan_layers(parts, facts, spec.compression).map_err(|errors| Error::many(errors))?;
+    let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
     Ok(PlannedImage { platform, base: Arc::clone(base), config, layers })
 }
 

@@ -105,15 +105,12 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let digest = match reference.digest() {
-            Some(digest) => digest,
-            None => {
-                let digest = registry.resolve(&reference)?.digest;
-                self.machine
-                    .observer
-                    .event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-                digest
-            }
+        let digest = if let Some(digest) = reference.digest() {
+            digest
+        } else {
+            let digest = registry.resolve(&reference)?.digest;
+            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
+            digest
         };
         let repository = reference.repository();
         let document = |digest: BlobDigest| -> Result<Vec<u8>, BoxError> {

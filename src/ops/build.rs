@@ -12,10 +12,10 @@ use super::history::{self, LastBuild};
 use super::pack::{Origin, pack_layer};
 use super::parallel::parallel;
 use super::prepare::{BuildOptions, Machine, Prepared, Session, Target};
-use crate::model::{Document, KeyDigest, Layer, Size};
+use crate::model::{Document, ImageRef, KeyDigest, Layer, Size};
 use crate::plan::PlannedLayer;
 use crate::report::{ImageReport, LayerReport, MergedTree, Previous};
-use crate::spec::ImageSpec;
+use crate::spec::{ImageSpec, Template, Value};
 
 /// An image with all its platforms, stored.
 #[derive(Debug, Clone)]
@@ -215,19 +215,7 @@ fn assemble(
         if let Some(index) = &index {
             machine.store.put_bytes(&index.bytes)?;
         }
-        let tags = spec
-            .tags
-            .iter()
-            .map(|tag| {
-                tag.render(&|value: &crate::spec::Value| session.volatile(value)).map_err(|value| {
-                    Error::usage_with_hint(
-                        format!("tags: {value} has no value here"),
-                        "give the tag with --tag, or run where git and the environment say it",
-                    )
-                    .at(&spec.site)
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let tags = tags(session, spec)?;
         built.images.push(BuiltImage { spec: Arc::clone(spec), platforms, index, tags, reports });
     }
     machine.store.sync()?;
@@ -257,4 +245,25 @@ fn image_report(
         largest: tree.largest(LARGEST),
         previous,
     }
+}
+
+/// The tags with their values put in; what came out must be a tag.
+fn tags(session: &Session<'_>, spec: &ImageSpec) -> Result<Vec<String>, Error> {
+    let values = |value: &Value| session.volatile(value);
+    let render = |tag: &Template| {
+        let text = tag.render(&values).map_err(|value| {
+            Error::usage_with_hint(
+                format!("tags: {value} has no value here"),
+                "give the tag with --tag, or run where git and the environment say it",
+            )
+        })?;
+        let named = format!("{}:{text}", spec.repository);
+        if named.parse::<ImageRef>().is_ok_and(|reference| reference.tag() == Some(&text)) {
+            return Ok(text);
+        }
+        Err(Error::usage(format!(
+            "`{text}` is not a tag: up to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+        )))
+    };
+    spec.tags.iter().map(|tag| render(tag).map_err(|error| error.at(&spec.site))).collect()
 }

@@ -18,7 +18,7 @@ const UPLOADS: usize = 4;
 
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
-    let outputs = outputs(built)?;
+    let outputs = outputs(built);
     if destination.form == Form::DockerArchive {
         one_platform(built, &format!("{destination}"))?;
     }
@@ -31,7 +31,7 @@ pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) ->
 /// Streams the images into an engine; what it took.
 pub fn load(machine: &Machine<'_>, built: &Built, engine: &Engine) -> Result<Vec<String>, Error> {
     one_platform(built, "--load")?;
-    let outputs = outputs(built)?;
+    let outputs = outputs(built);
     let open = |digest: &BlobDigest| -> io::Result<_> {
         machine.store.open_blob(digest).map_err(|error| error.source)
     };
@@ -89,9 +89,19 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
+    let partial = image.platforms.len() < image.spec.platforms.len();
+    if partial && !image.tags.is_empty() {
+        // A tag that named fewer platforms than before would break who pulls the others.
+        let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
+        machine.observer.event(Event::Note(format!(
+            "{} is pushed by digest for {} only: no tag moves",
+            image.spec.identity,
+            built.join(", ")
+        )));
+    }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: image.tags.clone(),
+        tags: if partial { Vec::new() } else { image.tags.clone() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),
@@ -101,7 +111,7 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
     })
 }
 
-fn outputs(built: &Built) -> Result<Vec<ImageOutput>, Error> {
+fn outputs(built: &Built) -> Vec<ImageOutput> {
     let output = |image: &BuiltImage| ImageOutput {
         names: image.tags.iter().map(|tag| format!("{}:{tag}", image.spec.repository)).collect(),
         index: image.index.clone(),
@@ -116,7 +126,7 @@ fn outputs(built: &Built) -> Result<Vec<ImageOutput>, Error> {
             })
             .collect(),
     };
-    Ok(built.images.iter().map(output).collect())
+    built.images.iter().map(output).collect()
 }
 
 fn one_platform(built: &Built, what: &str) -> Result<(), Error> {

@@ -20,7 +20,7 @@ pub struct Error {
     /// What it was about: an identity and platform, a place in a spec. Outermost first.
     pub context: Vec<String>,
     /// What happened.
-    pub kind: ErrorKind,
+    pub kind: Box<ErrorKind>,
 }
 
 /// What happened; [`crate::cli`] gives each its exit code and hint.
@@ -98,7 +98,7 @@ pub enum ErrorKind {
 
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
-        Self { context: Vec::new(), kind: error.into() }
+        Self { context: Vec::new(), kind: Box::new(error.into()) }
     }
 }
 
@@ -137,7 +137,7 @@ impl Error {
 
     /// The same error, said of something.
     #[must_use]
-    pub fn about(mut self, what: impl ToString) -> Self {
+    pub fn about(mut self, what: impl std::fmt::Display) -> Self {
         self.context.insert(0, what.to_string());
         self
     }
@@ -145,7 +145,7 @@ impl Error {
     /// Whether it only says that somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(
-            &self.kind,
+            &*self.kind,
             ErrorKind::Cancelled(_)
                 | ErrorKind::Builder(BuilderError::Cancelled(_))
                 | ErrorKind::Tree(TreeError::Cancelled(_))

@@ -180,6 +180,13 @@ impl<'a> Session<'a> {
                 None
             }));
         }
+        let left_out = self.sources.left_out();
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
+            self.machine
+                .observer
+                .event(Event::Note(format!("secret files stay out unless named one by one: {names}")));
+        }
         plans
     }
 

@@ -1,6 +1,6 @@
 //! From the words of a spec to hashed files: builders' projects, `files` rows, certificates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,7 @@ pub struct Sources<'a> {
     cancel: &'a Cancel,
     projects: Mutex<BTreeMap<String, Arc<Project>>>,
     copies: Mutex<BTreeMap<String, Arc<CopiedFiles>>>,
+    left_out: Mutex<BTreeSet<String>>,
 }
 
 /// What a `files` row with `from` brings.
@@ -27,14 +28,18 @@ pub struct CopiedFiles {
     pub files: Vec<HashedFile>,
     /// Whether `from` is one file.
     pub single: bool,
-    /// Secret files that were left out, relative to the directory.
-    pub secrets: Vec<String>,
 }
 
 impl<'a> Sources<'a> {
     /// The files below the workspace's `root`.
     pub fn new(root: &'a Path, cancel: &'a Cancel) -> Self {
-        Self { root, cancel, projects: Mutex::default(), copies: Mutex::default() }
+        Self {
+            root,
+            cancel,
+            projects: Mutex::default(),
+            copies: Mutex::default(),
+            left_out: Mutex::default(),
+        }
     }
 
     /// The project of a spec's builder: its source root with every input, hashed.
@@ -63,12 +68,16 @@ impl<'a> Sources<'a> {
         let name = format!("{}\0{include:?}\0{exclude:?}", from.path);
         once(&self.copies, &name, || {
             let copied = match tree::find(self.root, &from.path)? {
-                Found::File(file) => {
-                    CopiedFiles { files: self.hashed(vec![file])?, single: true, secrets: Vec::new() }
-                }
+                Found::File(file) => CopiedFiles { files: self.hashed(vec![file])?, single: true },
                 Found::Directory => {
-                    let scan = tree::scan(&self.request(&from.path, include, exclude), self.cancel)?;
-                    CopiedFiles { files: self.hashed(scan.files)?, single: false, secrets: scan.secrets }
+                    let files = self.scanned(&from.path, include, exclude)?;
+                    if files.is_empty() {
+                        return Err(Error::usage_with_hint(
+                            format!("{} has no file that is taken", from.path),
+                            "`imgpack plan --files` says which rule leaves each file out",
+                        ));
+                    }
+                    CopiedFiles { files: self.hashed(files)?, single: false }
                 }
             };
             Ok(copied)
@@ -99,6 +108,19 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// Secret files that were found and left out, relative to the workspace.
+    pub fn left_out(&self) -> Vec<String> {
+        self.left_out.lock().map(|left| left.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn scanned(&self, dir: &str, include: &[String], exclude: &[String]) -> Result<Vec<SourceFile>, Error> {
+        let scan = tree::scan(&self.request(dir, include, exclude), self.cancel)?;
+        if let Ok(mut left_out) = self.left_out.lock() {
+            left_out.extend(scan.secrets.iter().map(|path| joined(dir, path)));
+        }
+        Ok(scan.files)
+    }
+
     fn request<'r>(&self, dir: &'r str, include: &'r [String], exclude: &'r [String]) -> ScanRequest<'r>
     where
         'a: 'r,
@@ -121,23 +143,19 @@ impl<'a> Sources<'a> {
             found.insert(path.clone(), SourceFile { path, ..file });
         };
         if below != "." {
-            let outside = [format!("/{below}")];
-            let scan =
-                tree::scan(&self.request(root, &[], &outside), self.cancel).map_err(|e| at(e.into()))?;
-            scan.files.into_iter().for_each(|file| put(file, "."));
+            let outside = self.scanned(root, &[], std::slice::from_ref(&below)).map_err(at)?;
+            outside.into_iter().for_each(|file| put(file, "."));
         }
-        let request = self.request(dir, &source.include, &source.exclude);
-        let scan = tree::scan(&request, self.cancel).map_err(|e| at(e.into()))?;
-        scan.files.into_iter().for_each(|file| put(file, &below));
+        let own = self.scanned(dir, &source.include, &source.exclude).map_err(at)?;
+        own.into_iter().for_each(|file| put(file, &below));
         for addition in &source.add {
             let from = &addition.from;
             let place = joined(&below, &addition.to);
             match tree::find(self.root, &from.path).map_err(|e| Error::from(e).at(&from.site))? {
                 Found::File(file) => put(SourceFile { path: place, ..file }, "."),
                 Found::Directory => {
-                    let scan = tree::scan(&self.request(&from.path, &[], &[]), self.cancel)
-                        .map_err(|e| Error::from(e).at(&from.site))?;
-                    scan.files.into_iter().for_each(|file| put(file, &place));
+                    let added = self.scanned(&from.path, &[], &[]).map_err(|e| e.at(&from.site))?;
+                    added.into_iter().for_each(|file| put(file, &place));
                 }
             }
         }

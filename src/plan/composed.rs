@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::layers::LayerPart;
 use crate::model::{
-    BaseFacts, Class, Entries, EntriesError, Entry, EntryKind, ImagePath, ImagePathError, Owner,
+    BaseFacts, Class, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, ImagePathError, Owner,
 };
 use crate::spec::User;
 
@@ -38,6 +38,9 @@ pub enum ComposeError {
         /// The file.
         path: String,
     },
+    /// The base has the file, but it is too large to have been kept.
+    #[error("{0} of the base is larger than 4 MiB: it cannot be added to")]
+    TooLarge(ImagePath),
     /// Two composed files in one place; cannot happen with the paths of this module.
     #[error(transparent)]
     Entries(#[from] EntriesError),
@@ -122,9 +125,8 @@ fn with_row(
     default: &str,
     row: &str,
 ) -> Result<String, ComposeError> {
-    let path: ImagePath = path.parse()?;
-    let base =
-        facts.resolve(&path).and_then(|path| facts.contents.get(&path)).map_or(default, String::as_str);
+    let base = content(facts, &path.parse()?)?;
+    let base = base.as_ref().map_or(default, |(_, text)| text);
     for line in base.lines() {
         let mut columns = line.split(':');
         if columns.next() == Some(name) {
@@ -139,12 +141,23 @@ fn with_row(
     Ok(joined(base, &format!("{row}\n")))
 }
 
+/// The text of a file of the base, with the path where it really is; `None` where the base has no such file.
+fn content<'f>(facts: &'f BaseFacts, path: &ImagePath) -> Result<Option<(ImagePath, &'f str)>, ComposeError> {
+    let Some(path) = facts.resolve(path) else { return Ok(None) };
+    match facts.contents.get(&path) {
+        Some(text) => Ok(Some((path, text))),
+        None if facts.tree.get(&path).is_some_and(|fact| fact.kind == FactKind::File) => {
+            Err(ComposeError::TooLarge(path))
+        }
+        None => Ok(None),
+    }
+}
+
 /// Where the base keeps its CA certificates, with their text; the first known place where it has none.
 fn bundles(facts: &BaseFacts, bundle: Option<&str>) -> Result<Vec<(ImagePath, String)>, ComposeError> {
     let mut found: Vec<(ImagePath, String)> = Vec::new();
     for path in BaseFacts::CA_BUNDLES {
-        if let Some(path) = facts.resolve(&path.parse()?)
-            && let Some(text) = facts.contents.get(&path)
+        if let Some((path, text)) = content(facts, &path.parse()?)?
             && found.iter().all(|(known, _)| *known != path)
         {
             found.push((path, bundle.unwrap_or(text).to_owned()));
@@ -240,6 +253,14 @@ mod tests {
         let part =
             composed_files(&BaseFacts::default(), None, &[certificate(PEM)], Some("OWN\n"), &[]).unwrap();
         assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=OWN\n{PEM}\n")]);
+    }
+
+    #[test]
+    fn a_table_that_was_too_large_to_keep_is_not_taken_for_none() {
+        let mut facts = base();
+        facts.contents.clear();
+        let error = composed_files(&facts, Some(&user("web", 1001)), &[], None, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "/etc/passwd of the base is larger than 4 MiB: it cannot be added to");
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub fn image_config(
     let mut labels: BTreeMap<String, String> = base
         .labels
         .iter()
-        .filter(|(key, _)| !key.starts_with(INFO))
+        .filter(|(key, _)| !spec.labels_removed && !key.starts_with(INFO))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     labels.extend(info.clone());
@@ -144,11 +144,13 @@ pub fn image_config(
         cmd,
         workdir: inherited(&spec.workdir, base.workdir.clone()),
         ports: match &spec.ports {
+            Inherit::Set(ports) if spec.ports_removed => ports.values().cloned().collect(),
             Inherit::Set(ports) => base.exposed_ports.iter().chain(ports.values()).cloned().collect(),
             Inherit::Removed => BTreeSet::new(),
             Inherit::Base => base.exposed_ports.clone(),
         },
         volumes: match &spec.volumes {
+            Inherit::Set(volumes) if spec.volumes_removed => volumes.clone(),
             Inherit::Set(volumes) => base_volumes(base).chain(volumes.iter().cloned()).collect(),
             Inherit::Removed => BTreeSet::new(),
             Inherit::Base => base_volumes(base).collect(),
@@ -283,4 +285,142 @@ fn healthcheck(check: &Healthcheck) -> Option<serde_json::Value> {
         ("Retries", u64::from(check.retries.unwrap_or_default())),
     ];
     Some(docker_healthcheck(test, times))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fact;
+    use crate::spec::{Part, User};
+
+    fn base() -> BaseConfig {
+        BaseConfig {
+            env: vec![("PATH".into(), "/bin".into()), ("LANG".into(), "C".into())],
+            user: Some("www".into()),
+            workdir: Some("/srv".into()),
+            entrypoint: Some(vec!["/entry".into()]),
+            cmd: Some(vec!["run".into()]),
+            labels: [("team", "a"), ("org.opencontainers.image.title", "base")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            exposed_ports: ["80/tcp".to_owned()].into(),
+            volumes: ["/data".to_owned()].into(),
+            stop_signal: Some("SIGQUIT".into()),
+            healthcheck: Some(BaseHealthcheck {
+                test: vec!["CMD".into(), "/ok".into()],
+                retries: 2,
+                ..Default::default()
+            }),
+            ..BaseConfig::default()
+        }
+    }
+
+    fn facts() -> BaseFacts {
+        let mut facts = BaseFacts::default();
+        for (path, text) in
+            [("/etc/passwd", "root:x:0:0::/:\nwww:x:33:34::/:\n"), ("/etc/group", "web:x:35:\n")]
+        {
+            let path: ImagePath = path.parse().unwrap();
+            let kind = crate::model::FactKind::File;
+            facts.tree.insert(path.clone(), Fact { kind, mode: 0o644, uid: 0, gid: 0, size: 0 });
+            facts.contents.insert(path, text.to_owned());
+        }
+        facts
+    }
+
+    fn config(
+        spec: &ImageSettings,
+        base: &BaseConfig,
+        artefact: Option<&str>,
+    ) -> Result<ImageConfig, SettingsError> {
+        let artefact: Option<ImagePath> = artefact.map(|path| path.parse().unwrap());
+        image_config(spec, base, &facts(), Platform::ARM64, artefact.as_ref(), &|_| None)
+    }
+
+    fn text(text: &str) -> Template {
+        Template::text(text)
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_base_s() {
+        let config = config(&ImageSettings::default(), &base(), None).unwrap();
+        assert_eq!(config.user, "33:34");
+        assert_eq!(config.env, ["PATH=/bin", "LANG=C"]);
+        assert_eq!((config.entrypoint, config.cmd), (Some(vec!["/entry".into()]), Some(vec!["run".into()])));
+        assert_eq!(config.workdir.as_deref(), Some("/srv"));
+        assert_eq!(config.ports.into_iter().collect::<Vec<_>>(), ["80/tcp"]);
+        assert_eq!(config.volumes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/data"]);
+        assert_eq!(config.stop_signal.as_deref(), Some("SIGQUIT"));
+        assert_eq!(config.healthcheck, Some(serde_json::json!({"Test": ["CMD", "/ok"], "Retries": 2})));
+        assert_eq!(config.labels.into_iter().collect::<Vec<_>>(), [("team".to_owned(), "a".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_said_goes_over_it_and_null_removes() {
+        let path = Template(vec![Part::Text("/opt:".into()), Part::Value(Value::Base("PATH".into()))]);
+        let spec = ImageSettings {
+            user: Inherit::Set(User { name: None, uid: 7, group: None, gid: 8 }),
+            entrypoint: Inherit::Set(vec![text("/x")]),
+            env: [("PATH", Inherit::Set(path)), ("LANG", Inherit::Removed), ("A", Inherit::Set(text("1")))]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+            ports: Inherit::Set([("http".to_owned(), "8080/tcp".to_owned())].into()),
+            ports_removed: true,
+            volumes: Inherit::Removed,
+            labels_removed: true,
+            info: [("title".to_owned(), text("mine"))].into(),
+            healthcheck: Inherit::Set(Healthcheck {
+                test: HealthTest::None,
+                interval: None,
+                timeout: None,
+                start_period: None,
+                retries: None,
+            }),
+            ..ImageSettings::default()
+        };
+        let config = config(&spec, &base(), None).unwrap();
+        assert_eq!((config.user.as_str(), config.owner), ("7:8", Owner { uid: 7, gid: 8 }));
+        assert_eq!(config.env, ["PATH=/opt:/bin", "A=1"]);
+        assert_eq!((config.entrypoint, config.cmd), (Some(vec!["/x".into()]), None));
+        assert_eq!(config.ports.into_iter().collect::<Vec<_>>(), ["8080/tcp"]);
+        assert!(config.volumes.is_empty() && config.healthcheck.is_none());
+        let title = ("org.opencontainers.image.title".to_owned(), "mine".to_owned());
+        assert_eq!(config.labels.into_iter().collect::<Vec<_>>(), std::slice::from_ref(&title));
+        assert_eq!(config.annotations.into_iter().collect::<Vec<_>>(), [title]);
+    }
+
+    #[test]
+    fn an_artefact_is_the_entrypoint_and_drops_the_base_s_cmd() {
+        let config = config(&ImageSettings::default(), &base(), Some("/app/x")).unwrap();
+        assert_eq!((config.entrypoint, config.cmd), (Some(vec!["/app/x".into()]), None));
+    }
+
+    #[test]
+    fn users_of_the_base_become_numbers() {
+        for (user, expected) in [
+            ("", Ok("")),
+            ("5", Ok("5:0")),
+            ("33", Ok("33:34")),
+            ("www:web", Ok("33:35")),
+            ("5:6", Ok("5:6")),
+            ("nobody", Err("nobody")),
+            ("www:none", Err("www:none")),
+        ] {
+            let base = BaseConfig { user: Some(user.into()), ..base() };
+            let found = config(&ImageSettings::default(), &base, None).map(|config| config.user);
+            let expected =
+                expected.map(str::to_owned).map_err(|user| SettingsError::UnknownUser(user.to_owned()));
+            assert_eq!(found, expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_an_answer_is_named() {
+        let spec = ImageSettings {
+            labels: [("v".to_owned(), Inherit::Set(Template(vec![Part::Value(Value::GitTag)])))].into(),
+            ..ImageSettings::default()
+        };
+        let error = config(&spec, &base(), None).unwrap_err();
+        assert_eq!(error.to_string(), "image.labels.v: ${git:tag} has no value here");
+    }
 }

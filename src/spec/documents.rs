@@ -13,6 +13,8 @@ use crate::model::Identity;
 
 /// Longest chain of `extends`.
 const DEPTH: usize = 8;
+/// Longest list of one `extends`.
+const WIDTH: usize = 64;
 
 /// One spec as written.
 pub(super) struct Document {
@@ -84,7 +86,7 @@ impl<'a> Documents<'a> {
             }
             Err(error) => {
                 let begin = self.sources.add(path, String::new());
-                let span = asked.unwrap_or(Span { file: begin, line: 1, column: 1, width: 1 });
+                let span = asked.unwrap_or(Span::begin(begin));
                 let hint = match error {
                     ReadError::NotFound => did_you_mean(path, self.by_path.keys().map(String::as_str)),
                     _ => None,
@@ -102,7 +104,7 @@ impl<'a> Documents<'a> {
         let node = parse(file, self.sources, self.drafts)?;
         let stem = path.rsplit('/').next().unwrap_or_default();
         let stem = without_extension(stem).unwrap_or(stem);
-        let span = Span { file, line: 1, column: 1, width: 1 };
+        let span = Span::begin(file);
         Service::read(&node, &mut Reader::new(self.sources, self.drafts));
         let (name, at) = match node.map().and_then(|map| map.get("name")) {
             Some(entry) => (entry.node.text().unwrap_or(stem), entry.node.span),
@@ -135,14 +137,18 @@ impl<'a> Documents<'a> {
         let mut map = node.map()?.clone();
         let extends = map.remove("extends").map(|entry| entry.node);
         map.remove("name");
-        map.retain(|key, _| !key.starts_with("x-"));
-        let extends = match extends.as_ref().map(|node| (&node.content, node)) {
+        map.retain(|key| !key.starts_with("x-"));
+        let extends: Vec<(Arc<str>, Span)> = match extends.as_ref().map(|node| (&node.content, node)) {
             Some((Content::List(items), _)) => {
                 items.iter().filter_map(|item| Some((Arc::from(item.text()?), item.span))).collect()
             }
             Some((Content::Scalar(text, _), node)) => vec![(Arc::clone(text), node.span)],
             _ => Vec::new(),
         };
+        if let Some((_, span)) = extends.get(WIDTH) {
+            self.drafts.say(*span, format!("`extends` names more than {WIDTH}"));
+            return None;
+        }
         if let Some(first) = self.by_name.get(&name).and_then(|first| self.all.get(*first)) {
             let site = self.sources.site(first.span);
             self.drafts
@@ -202,7 +208,7 @@ impl<'a> Documents<'a> {
     /// The document that `text` in an `extends` names: with `/` or `.yaml` a file, else a template.
     fn find(&mut self, text: &str, span: Span) -> Option<usize> {
         if text.contains('/') || without_extension(text).is_some() {
-            return match resolve(self.sources.dir(span.file), text) {
+            return match resolve(self.sources.dir(span.file()), text) {
                 Ok(path) => self.file(&path, Some(span)),
                 Err(wrong) => {
                     wrong.say(span, &mut Reader::new(self.sources, self.drafts));

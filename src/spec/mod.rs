@@ -22,7 +22,7 @@ mod value;
 mod workspace;
 mod yaml;
 
-pub use problem::{Problem, Problems};
+pub use problem::{Excerpt, Problem, Problems};
 pub use schema::schema;
 pub use select::SelectError;
 pub use service::{

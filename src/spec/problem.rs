@@ -8,6 +8,12 @@ use super::sources::{Sources, Span};
 const COLUMNS: usize = 96;
 /// Problems that are shown; more are counted.
 const SHOWN: usize = 50;
+/// Problems that are kept: a hostile file has one in each of its bytes.
+const KEPT: usize = 1_000;
+/// Longest message and hint in characters; names in them may be as long as a file.
+const LONGEST: usize = 600;
+/// Longest name for which near names are looked for.
+const NAME: usize = 64;
 
 /// One mistake in a spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,18 +24,33 @@ pub struct Problem {
     pub message: String,
     /// A way out, where one is known.
     pub hint: Option<String>,
-    /// The line it stands in and how many characters of it are meant, where there is such a line.
-    pub excerpt: Option<(String, usize)>,
+    /// The line it stands in, where there is such a line.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// A line of a spec, or as much of it as fits on a screen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Excerpt {
+    /// The text, harmless to a terminal.
+    pub text: String,
+    /// Characters before what is meant.
+    pub from: usize,
+    /// Characters that are meant, at least one.
+    pub width: usize,
 }
 
 /// Every mistake that was found, in the order of files and lines; never empty where it is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    all: Vec<Problem>,
+    /// There were more than are kept.
+    more: bool,
+}
 
 impl Problems {
     /// The mistakes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
@@ -46,46 +67,60 @@ pub(in crate::spec) struct Draft {
 
 /// Where mistakes are gathered.
 #[derive(Debug, Default)]
-pub(in crate::spec) struct Drafts(Vec<Draft>);
+pub(in crate::spec) struct Drafts {
+    kept: Vec<Draft>,
+    /// Those that are not kept, and the last of them.
+    more: usize,
+    last: Option<Draft>,
+}
 
 impl Drafts {
     /// Says that something is wrong at `span`.
     pub(in crate::spec) fn say(&mut self, span: Span, message: impl Into<String>) -> &mut Draft {
-        self.0.push(Draft { span, needle: None, message: message.into(), hint: None });
-        let last = self.0.len() - 1;
-        &mut self.0[last]
+        let draft = Draft { span, needle: None, message: message.into(), hint: None };
+        if self.kept.len() < KEPT {
+            self.kept.push(draft);
+            let last = self.kept.len() - 1;
+            &mut self.kept[last]
+        } else {
+            self.more += 1;
+            self.last.insert(draft)
+        }
     }
 
+    /// How many there are, also those that are not kept.
     pub(in crate::spec) fn len(&self) -> usize {
-        self.0.len()
+        self.kept.len() + self.more
     }
 
     pub(in crate::spec) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The mistakes with their places; one that was found more than once (in what is extended, once for each
     /// service that does) is said once.
     pub(in crate::spec) fn finish(self, sources: &Sources) -> Problems {
         let mut problems: BTreeMap<(Site, String), Problem> = BTreeMap::new();
-        for draft in self.0 {
+        for draft in self.kept {
             let needle = draft.needle.as_deref();
             let span = needle.and_then(|text| sources.find(draft.span, text)).unwrap_or(draft.span);
-            let line = sources.line(span.file, span.line).filter(|line| !line.trim().is_empty());
+            let line = sources.line(span.file(), span.line()).filter(|line| !line.trim().is_empty());
             let site = sources.site(span);
-            problems.entry((site.clone(), draft.message.clone())).or_insert(Problem {
+            let message = clipped(&draft.message);
+            problems.entry((site.clone(), message.clone())).or_insert_with(|| Problem {
+                excerpt: line.map(|line| Excerpt::new(line, &site, span.width())),
                 site,
-                message: draft.message,
-                hint: draft.hint,
-                excerpt: line.map(|line| (line.to_owned(), span.width)),
+                message,
+                hint: draft.hint.as_deref().map(clipped),
             });
         }
-        Problems(problems.into_values().collect())
+        Problems { all: problems.into_values().collect(), more: self.more > 0 }
     }
 
     /// Takes over the mistakes of `other`.
     pub(in crate::spec) fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
+        self.kept.append(&mut other.kept);
+        self.more += other.more;
     }
 }
 
@@ -111,7 +146,8 @@ impl Draft {
 
 /// The name of `known` that was most likely meant by `name`, if any is near enough.
 pub(in crate::spec) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
+    // The distance takes time and room of the product of both lengths.
+    let lower = if name.len() <= NAME { name.to_lowercase() } else { return None };
     known
         .into_iter()
         .filter_map(|candidate| {
@@ -150,39 +186,51 @@ fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Whether a character would move the cursor or act on the terminal.
+/// A character that does nothing to a terminal but being shown.
 fn printable(c: char) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-        {
-            '\u{fffd}'
-        }
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
         c => c,
+    }
+}
+
+/// `text` without what acts on a terminal, and not longer than can be read.
+fn clipped(text: &str) -> String {
+    let mut clipped: String = text.chars().take(LONGEST).map(printable).collect();
+    if clipped.len() < text.len() && text.chars().nth(LONGEST).is_some() {
+        clipped.push('…');
+    }
+    clipped
+}
+
+impl Excerpt {
+    /// The line of `site`; a long one from shortly before the place.
+    fn new(line: &str, site: &Site, width: usize) -> Self {
+        let room = COLUMNS.saturating_sub(site.line.to_string().len() + 5);
+        let column = site.column.saturating_sub(1);
+        let is_long = line.chars().nth(room).is_some();
+        let skipped = if is_long { column.saturating_sub(room / 3) } else { 0 };
+        let text: String = line.chars().skip(skipped).take(room).map(printable).collect();
+        let from = (column - skipped).min(text.chars().count());
+        let width = width.clamp(1, (text.chars().count() - from).max(1));
+        Self { text: text.trim_end().to_owned(), from, width }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message: String = self.message.chars().map(printable).collect();
-        wrapped(f, &format!("{}: {message}", self.site))?;
-        if let Some((line, width)) = &self.excerpt {
+        wrapped(f, &format!("{}: {}", self.site, self.message))?;
+        if let Some(excerpt) = &self.excerpt {
             let number = self.site.line.to_string();
-            let room = COLUMNS.saturating_sub(number.len() + 5);
-            let chars: Vec<char> = line.chars().map(printable).collect();
-            let column = (self.site.column - 1).min(chars.len());
-            // A long line is shown from shortly before the place.
-            let from = if chars.len() > room { column.saturating_sub(room / 3) } else { 0 };
-            let to = chars.len().min(from + room);
-            let shown: String = chars[from..to].iter().collect();
-            let carets = (*width).clamp(1, (to - column).max(1));
-            write!(f, "\n  {number} | {}", shown.trim_end())?;
-            write!(f, "\n  {:1$} | {2:3$}{4}", "", number.len(), "", column - from, "^".repeat(carets))?;
+            let (blank, carets) = (" ".repeat(excerpt.from), "^".repeat(excerpt.width));
+            write!(f, "\n  {number} | {}", excerpt.text)?;
+            write!(f, "\n  {:1$} | {blank}{carets}", "", number.len())?;
         }
         if let Some(hint) = &self.hint {
             f.write_str("\n")?;
-            wrapped(f, &format!("hint: {}", hint.chars().map(printable).collect::<String>()))?;
+            wrapped(f, &format!("hint: {hint}"))?;
         }
         Ok(())
     }
@@ -190,17 +238,18 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().take(SHOWN).enumerate() {
+        for (at, problem) in self.all.iter().take(SHOWN).enumerate() {
             if at > 0 {
                 f.write_str("\n\n")?;
             }
             fmt::Display::fmt(problem, f)?;
         }
-        if self.0.len() > 1 {
-            let files: BTreeSet<_> = self.0.iter().map(|problem| &problem.site.file).collect();
+        if self.all.len() > 1 {
+            let files: BTreeSet<_> = self.all.iter().map(|problem| &problem.site.file).collect();
             let plural = if files.len() == 1 { "file" } else { "files" };
-            write!(f, "\n\n{} mistakes in {} {plural}", self.0.len(), files.len())?;
-            if self.0.len() > SHOWN {
+            let more = if self.more { "more than " } else { "" };
+            write!(f, "\n\n{more}{} mistakes in {} {plural}", self.all.len(), files.len())?;
+            if self.all.len() > SHOWN {
                 write!(f, ", the first {SHOWN} are shown")?;
             }
         }
@@ -215,7 +264,7 @@ mod tests {
     fn at(text: &str, line: usize, column: usize, width: usize) -> (Sources, Span) {
         let mut sources = Sources::default();
         let file = sources.add("a.yaml", text.to_owned());
-        (sources, Span { file, line, column, width })
+        (sources, Span::new(file, line, column, width))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value as Json;
 
@@ -63,17 +63,15 @@ impl SetArg {
     pub(super) fn compile(&self, sources: &mut Sources, drafts: &mut Drafts) -> Option<Setting> {
         let (path, value) = self.0.split_once('=')?;
         let file = sources.add_argument("--set", self.0.clone());
-        let span =
-            |column: usize, text: &str| Span { file, line: 1, column, width: text.chars().count().max(1) };
-        let mut schemas = Schemas::default();
-        let root = Patch::schema(&mut schemas);
-        let mut here = vec![root];
+        let span = |column: usize, text: &str| Span::new(file, 1, column, text.chars().count().max(1));
+        let (root, schemas) = grammar();
+        let mut here = vec![root.clone()];
         let mut segments: Vec<(&str, Span)> = Vec::new();
         let mut rest = path;
         let mut column = 1;
         while !rest.is_empty() {
             let (segment, after) = rest.split_once('.').unwrap_or((rest, ""));
-            let forms = expand(&here, &schemas);
+            let forms = expand(&here, schemas);
             let properties: Vec<&Json> =
                 forms.iter().filter_map(|form| form.get("properties")?.get(segment)).collect();
             // Keys of the user's own may have dots: the whole rest is one.
@@ -88,22 +86,21 @@ impl SetArg {
             column += segment.chars().count() + 1;
             rest = after;
         }
-        let forms = expand(&here, &schemas);
+        let forms = expand(&here, schemas);
         let takes =
             |kind: &str| forms.iter().any(|form| form.get("type").and_then(Json::as_str) == Some(kind));
         let at = span(path.chars().count() + 2, value);
         let compound =
             (value.starts_with('[') && takes("array")) || (value.starts_with('{') && takes("object"));
         let mut node = if compound {
-            parse_value(value, file, at.column, drafts)?
+            parse_value(value, file, at.column(), drafts)?
         } else if value == "null" {
             Node::new(at, Content::Null)
         } else {
             Node::new(at, Content::Scalar(Arc::from(value), Style::Argument))
         };
         for (segment, key) in segments.iter().rev() {
-            let mut map = Map::new();
-            map.insert(Arc::from(*segment), Entry { key: *key, node });
+            let map = Map::one(segment, Entry { key: *key, node });
             node = Node::new(*key, Content::Map(Arc::new(map)));
         }
         if !check_patch(&node, sources, drafts) {
@@ -146,8 +143,8 @@ impl Setting {
         match &self.scope {
             Scope::All => {}
             Scope::Arg(name) => {
-                let known = nodes.iter().filter_map(|node| node.get("args")?.map()).flat_map(Map::keys);
-                let hint = did_you_mean(name, known.map(|key| &**key));
+                let known = nodes.iter().filter_map(|node| node.get("args")?.map()).flat_map(Map::iter);
+                let hint = did_you_mean(name, known.map(|(key, _)| &**key));
                 drafts
                     .say(self.span, format!("no service {among} has an argument `{name}`"))
                     .maybe_hint(hint);
@@ -162,6 +159,15 @@ impl Setting {
     pub(super) fn sets_repository(&self) -> bool {
         self.node.get("repository").is_some()
     }
+}
+
+/// The schema of what can be set, and its parts; made once.
+fn grammar() -> &'static (Json, Schemas) {
+    static GRAMMAR: OnceLock<(Json, Schemas)> = OnceLock::new();
+    GRAMMAR.get_or_init(|| {
+        let mut schemas = Schemas::default();
+        (Patch::schema(&mut schemas), schemas)
+    })
 }
 
 /// The alternatives of schemas, with references followed.

@@ -27,14 +27,40 @@ pub enum ReadError {
 /// A piece of one line of a text: where a node begins, and how many characters of that line it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::spec) struct Span {
-    /// Index in [`Sources`].
-    pub(in crate::spec) file: usize,
-    /// From 1.
-    pub(in crate::spec) line: usize,
-    /// In characters, from 1.
-    pub(in crate::spec) column: usize,
-    /// In characters.
-    pub(in crate::spec) width: usize,
+    // Small: every key and value of every file has one.
+    file: u32,
+    line: u32,
+    column: u32,
+    width: u32,
+}
+
+impl Span {
+    /// `file` is an index in [`Sources`]; `line` and `column` are from 1, `column` and `width` in characters.
+    pub(in crate::spec) fn new(file: usize, line: usize, column: usize, width: usize) -> Self {
+        let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { file: small(file), line: small(line), column: small(column), width: small(width) }
+    }
+
+    /// The beginning of a file.
+    pub(in crate::spec) fn begin(file: usize) -> Self {
+        Self::new(file, 1, 1, 1)
+    }
+
+    pub(in crate::spec) fn file(self) -> usize {
+        self.file as usize
+    }
+
+    pub(in crate::spec) fn line(self) -> usize {
+        self.line as usize
+    }
+
+    pub(in crate::spec) fn column(self) -> usize {
+        self.column as usize
+    }
+
+    pub(in crate::spec) fn width(self) -> usize {
+        self.width as usize
+    }
 }
 
 /// Every text that was read in one load, so that a span can be shown.
@@ -81,7 +107,7 @@ impl Sources {
 
     /// Where `span` begins, for messages.
     pub(in crate::spec) fn site(&self, span: Span) -> Site {
-        Site { file: self.name(span.file).to_owned(), line: span.line, column: span.column }
+        Site { file: self.name(span.file()).to_owned(), line: span.line(), column: span.column() }
     }
 
     /// The text of `file`.
@@ -99,16 +125,16 @@ impl Sources {
 
     /// The first place of `needle` at or after the beginning of `span`, within the next hundred lines.
     pub(in crate::spec) fn find(&self, span: Span, needle: &str) -> Option<Span> {
-        (span.line..span.line + 100).find_map(|number| {
-            let line = self.line(span.file, number)?;
-            let skip = if number == span.line {
-                line.char_indices().nth(span.column - 1).map_or(line.len(), |(at, _)| at)
+        (span.line()..span.line() + 100).find_map(|number| {
+            let line = self.line(span.file(), number)?;
+            let skip = if number == span.line() {
+                line.char_indices().nth(span.column() - 1).map_or(line.len(), |(at, _)| at)
             } else {
                 0
             };
             let at = skip + line.get(skip..)?.find(needle)?;
             let column = line[..at].chars().count() + 1;
-            Some(Span { line: number, column, width: needle.chars().count(), ..span })
+            Some(Span::new(span.file(), number, column, needle.chars().count()))
         })
     }
 }
@@ -127,8 +153,8 @@ mod tests {
         assert_eq!(sources.line(file, 3), Some(""));
         assert_eq!(sources.line(file, 4), None);
         assert_eq!(sources.line(file, 0), None);
-        let span = Span { file, line: 1, column: 6, width: 1 };
-        assert_eq!(sources.find(span, "${z}"), Some(Span { line: 2, column: 6, width: 4, ..span }));
+        let span = Span::new(file, 1, 6, 1);
+        assert_eq!(sources.find(span, "${z}"), Some(Span::new(file, 2, 6, 4)));
         assert_eq!(sources.find(span, "één"), None);
     }
 }

@@ -9,11 +9,13 @@ use super::service::{ImageSpec, Site};
 use super::set::{SetArg, Setting};
 use super::shape::{FromText as _, Origin, Reader, Shape as _};
 use super::sources::{Files, ReadError, Sources, Span};
-use super::yaml::{Content, Node, Plain, Style, classify, parse};
+use super::yaml::{Content, Map, Node, Plain, Style, classify, parse};
 use crate::model::Identity;
 
 /// The workspace's file, at its root.
 pub const WORKSPACE_FILE: &str = "imgpack.yaml";
+/// Most images of one service, each variant counted.
+const IMAGES: usize = 1_000;
 /// Where buildspecs are, if `specs` does not say.
 const DEFAULT_SPECS: &str = "buildspecs";
 
@@ -79,7 +81,7 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
         Err(error) => (String::new(), Some(error)),
     };
     let file = sources.add(WORKSPACE_FILE, text);
-    let begin = Span { file, line: 1, column: 1, width: 1 };
+    let begin = Span::begin(file);
     if let Some(error) = error {
         let message = match error {
             ReadError::NotFound => "there is no imgpack.yaml at the root of the workspace".to_owned(),
@@ -115,7 +117,7 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     } else {
         documents.add_folder(DEFAULT_SPECS, None, WORKSPACE_FILE);
     }
-    for (name, entry) in node.get("services").and_then(Node::map).into_iter().flatten() {
+    for (name, entry) in node.get("services").and_then(Node::map).into_iter().flat_map(Map::iter) {
         if entry.node.content == Content::Null {
             documents
                 .drafts
@@ -179,7 +181,7 @@ fn service(
     let mut map = node.map().cloned().unwrap_or_default();
     let mut patches = |key: &str| -> Vec<(String, Node)> {
         let entry = map.remove(key);
-        let rows = entry.as_ref().and_then(|entry| entry.node.map()).into_iter().flatten();
+        let rows = entry.as_ref().and_then(|entry| entry.node.map()).into_iter().flat_map(Map::iter);
         rows.filter(|(name, entry)| entry.node.map().is_some() && Identity::is_name(name))
             .map(|(name, entry)| (name.to_string(), entry.node.clone()))
             .collect()
@@ -201,6 +203,10 @@ fn service(
     let variants: Vec<(Option<String>, Option<Node>)> = std::iter::once((None, None))
         .chain(variants.iter().map(|(name, node)| (Some(name.clone()), Some(without(node, "always")))))
         .collect();
+    if images.len().saturating_mul(variants.len()) > IMAGES {
+        drafts.say(span, format!("service `{name}` has more than {IMAGES} images, variants counted"));
+        return service;
+    }
     for (image, image_patch) in &images {
         let image_node = image_patch.map_or_else(|| node.clone(), |patch| overlay(&node, patch, drafts));
         let says_repository =

@@ -19,6 +19,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
 
@@ -44,6 +45,7 @@ impl Store {
                 .create(&path)
                 .map_err(|source| StoreError::Unwritable { path: cache.to_owned(), source })?;
         }
+        sweep(&root.join("tmp"));
         // A directory that exists can still be one that cannot be written to.
         tempfile::tempfile_in(root.join("tmp"))
             .map_err(|source| StoreError::Unwritable { path: cache.to_owned(), source })?;
@@ -71,5 +73,43 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// What is older in `tmp` was left by a process that was killed.
+const RUBBISH: Duration = Duration::from_hours(24);
+
+/// Removes rubbish. What cannot be removed, or has a time in the future, stays and harms nobody.
+fn sweep(tmp: &Path) {
+    let Ok(entries) = std::fs::read_dir(tmp) else { return };
+    for entry in entries.flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > RUBBISH));
+        if old {
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn rubbish_is_swept_and_work_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        Store::open(folder.path()).unwrap();
+        let tmp = folder.path().join("v1/tmp");
+        for (name, age) in [("old", 25), ("new", 23)] {
+            let file = File::create(tmp.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_hours(age)).unwrap();
+        }
+        Store::open(folder.path()).unwrap();
+        assert!(!tmp.join("old").exists() && tmp.join("new").exists());
     }
 }

@@ -50,7 +50,6 @@ pub fn write_tar(
         if let EntryKind::File { digest, size, content } = &entry.kind {
             copy_content(&entry.path, (content, digest, *size), out, open, &mut buffer)?;
             let padding = (512 - size % 512) % 512;
-            #[expect(clippy::cast_possible_truncation, reason = "less than 512")]
             out.write_all(&[0; 512][..padding as usize]).map_err(WriteError::Write)?;
         }
     }

@@ -77,7 +77,7 @@ fn lines(child: &mut Child) -> Receiver<String> {
         let send = send.clone();
         // Reads on when nobody listens any more, so that the program is not stopped by a full pipe.
         thread::spawn(move || {
-            BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)))
+            BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
         });
     }
     receive

@@ -135,6 +135,8 @@ fn hostile_files_end_soon() {
     });
     let many_keys =
         (0..60_000).fold("image:\n  env:\n".to_owned(), |text, at| text + &format!("    K{at}: v\n"));
+    let one_line = format!("{{{}}}", (0..60_000).map(|at| format!("k{at}: v, ")).collect::<String>());
+    let many_images = (0..5_000).fold("images:\n".to_owned(), |text, at| text + &format!("  i{at}: {{}}\n"));
     let many_mistakes = (0..60_000).fold(String::new(), |text, at| text + &format!("k{at}: v\n"));
     for text in [
         &laughs,
@@ -143,6 +145,13 @@ fn hostile_files_end_soon() {
         &"- ".repeat(200_000),
         &many_keys,
         &many_mistakes,
+        &one_line,
+        &many_images,
+        &format!("{many_images}variants: {{ a: {{}}, b: {{}} }}"),
+        &format!("\"{}\": 1", "x".repeat(3 << 20)),
+        &format!("image: {{ workdir: \"{}\" }}", "x".repeat(3 << 20)),
+        &format!("args: {{ A: b }}\nbase: \"${{arg.{}}}\"", "x".repeat(3 << 20)),
+        &format!("extends: [{}]", "app, ".repeat(60_000)),
         &format!("a: {}", "x".repeat(5 << 20)),
         &format!("image: {{ cmd: [\"{}\"] }}", "${arg.A}".repeat(20_000)),
     ] {

@@ -5,6 +5,12 @@
     clippy::expect_used,
     reason = "a test that cannot go on has failed"
 )]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "texts are put together to be read here"
+)]
 
 mod bad_specs;
 mod docs;

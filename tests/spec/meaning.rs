@@ -257,6 +257,13 @@ fn anchors_in_one_file() {
 }
 
 #[test]
+fn ends_of_lines_and_byte_order_marks() {
+    let spec = one("\u{feff}stamp: true\r\ntags:\r\n  - a\r\n");
+    assert!(spec.stamp);
+    assert_eq!(spec.tags, [Template::text("a")]);
+}
+
+#[test]
 fn set_is_typed_by_the_schema() {
     let memory = Memory::new(&[
         (

@@ -283,7 +283,7 @@ impl Shape for HealthForm {
             Content::Map(map) => {
                 let health = Health::read(node, reader)?;
                 // Refused, and that is enough to say of it.
-                let probes = ["http", "grpc", "tcp"].iter().any(|probe| map.contains_key(*probe));
+                let probes = ["http", "grpc", "tcp"].iter().any(|probe| map.contains_key(probe));
                 (!probes).then(|| Self::Map(Box::new(health)))
             }
             Content::Scalar(text, _) if &**text == "none" => Some(Self::None),

@@ -168,7 +168,7 @@ mod tests {
 
     fn read<T: FromText>(text: &str) -> Option<T> {
         let sources = Sources::default();
-        T::from_text(text, &Origin::new(Span { file: 0, line: 1, column: 1, width: 1 }, &sources)).ok()
+        T::from_text(text, &Origin::new(Span::begin(0), &sources)).ok()
     }
 
     #[test]

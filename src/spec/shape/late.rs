@@ -32,7 +32,7 @@ pub(in crate::spec) struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     pub(in crate::spec) fn new(span: Span, sources: &'a Sources) -> Self {
-        Self { dir: sources.dir(span.file), span, sources }
+        Self { dir: sources.dir(span.file()), span, sources }
     }
 
     pub(in crate::spec) fn site(&self) -> Site {

@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::map::Map;
 use crate::spec::sources::Span;
 
 /// A value and where it was written. Cheap to clone: lists and maps are shared until they are merged.
@@ -31,9 +31,6 @@ pub(in crate::spec) enum Content {
     List(Arc<Vec<Node>>),
     Map(Arc<Map>),
 }
-
-/// Keys in the order of their text; the order of writing has no meaning in the language.
-pub(in crate::spec) type Map = BTreeMap<Arc<str>, Entry>;
 
 /// A key's place, and its value.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked};
 
-use super::node::{Content, Entry, Map, Node, Style};
+use super::map::Map;
+use super::node::{Content, Entry, Node, Style};
 use super::scalar::{Plain, classify};
 use crate::spec::problem::Drafts;
 use crate::spec::sources::{Sources, Span};
@@ -20,7 +20,7 @@ const DEPTH: usize = 64;
 /// empty map.
 pub(in crate::spec) fn parse(file: usize, sources: &Sources, drafts: &mut Drafts) -> Option<Node> {
     let text = sources.text(file);
-    let begin = Span { file, line: 1, column: 1, width: 1 };
+    let begin = Span::begin(file);
     if text.len() > BYTES {
         drafts.say(begin, format!("the file has {} bytes, a spec file has at most {BYTES}", text.len()));
         return None;
@@ -52,7 +52,7 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map(Map, Option<(Arc<str>, Span)>),
+    Map(Vec<(Arc<str>, Entry)>, Option<(Arc<str>, Span)>),
 }
 
 /// How much a node is, with all that it holds and with anchors written out.
@@ -106,7 +106,7 @@ fn tree(text: &str, file: usize, origin: (usize, usize), drafts: &mut Drafts) ->
             return None;
         }
     }
-    let begin = Span { file, line: origin.0, column: origin.1, width: 1 };
+    let begin = Span::new(file, origin.0, origin.1, 1);
     Some(tree.root.unwrap_or_else(|| Node::new(begin, Content::Null)))
 }
 
@@ -114,12 +114,12 @@ fn tree(text: &str, file: usize, origin: (usize, usize), drafts: &mut Drafts) ->
 fn within(span: Span, text: &str, origin: (usize, usize)) -> Span {
     let written = text.trim_end();
     let line = origin.0 + written.matches('\n').count();
-    if span.line <= line {
+    if span.line() <= line {
         return span;
     }
     let last = written.rsplit('\n').next().unwrap_or_default().chars().count();
     let column = if line == origin.0 { origin.1 + last } else { 1 + last };
-    Span { line, column, width: 1, ..span }
+    Span::new(span.file(), line, column, 1)
 }
 
 /// A way out of the syntax errors that people meet most.
@@ -146,7 +146,7 @@ impl Tree<'_> {
             1
         };
         let shift = if line == 1 { self.origin.1 } else { 1 };
-        Span { file: self.file, line: line + self.origin.0 - 1, column: column + shift, width: width.max(1) }
+        Span::new(self.file, line + self.origin.0 - 1, column + shift, width.max(1))
     }
 
     fn event(&mut self, event: Event<'_>, marked: Marked) -> Result<(), Stop> {
@@ -170,13 +170,21 @@ impl Tree<'_> {
                 self.open(span, anchor, tag.is_some(), Open::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                self.open(span, anchor, tag.is_some(), Open::Map(Map::new(), None))
+                self.open(span, anchor, tag.is_some(), Open::Map(Vec::new(), None))
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(frame) = self.frames.pop() else { return Ok(()) };
                 let content = match frame.content {
                     Open::List(items) => Content::List(Arc::new(items)),
-                    Open::Map(map, _) => Content::Map(Arc::new(map)),
+                    Open::Map(rows, _) => {
+                        let (map, twice) = Map::from_rows(rows);
+                        for twice in twice {
+                            let (key, line) = (twice.key, twice.first.line());
+                            self.drafts
+                                .say(twice.second, format!("`{key}` is given twice, first in line {line}"));
+                        }
+                        Content::Map(Arc::new(map))
+                    }
                 };
                 // What it holds was counted as it was put in.
                 self.put(Node::new(frame.span, content), frame.anchor, frame.extent, 1)
@@ -254,17 +262,8 @@ impl Tree<'_> {
         frame.extent.height = frame.extent.height.max(extent.height + 1);
         match &mut frame.content {
             Open::List(items) => items.push(node),
-            Open::Map(map, key) => {
-                let Some((text, span)) = key.take() else { return Ok(()) };
-                match map.entry(text) {
-                    btree_map::Entry::Vacant(place) => {
-                        place.insert(Entry { key: span, node });
-                    }
-                    btree_map::Entry::Occupied(first) => {
-                        let (name, line) = (first.key().clone(), first.get().key.line);
-                        self.drafts.say(span, format!("`{name}` is given twice, first in line {line}"));
-                    }
-                }
+            Open::Map(rows, key) => {
+                rows.extend(key.take().map(|(text, span)| (text, Entry { key: span, node })));
             }
         }
         Ok(())
@@ -290,9 +289,9 @@ mod tests {
     fn knows_where_things_were_written() {
         let node = read("a:\n  - ünï: \"x y\"\n    b: 010\n").unwrap();
         let Content::List(items) = &node.get("a").unwrap().content else { panic!("no list") };
-        let entry = &items[0].map().unwrap()["ünï"];
-        assert_eq!((entry.key.line, entry.key.column, entry.key.width), (2, 5, 3));
-        assert_eq!((entry.node.span.line, entry.node.span.column, entry.node.span.width), (2, 10, 5));
+        let entry = items[0].map().unwrap().get("ünï").unwrap();
+        assert_eq!(entry.key, Span::new(0, 2, 5, 3));
+        assert_eq!(entry.node.span, Span::new(0, 2, 10, 5));
         assert_eq!(entry.node.content, Content::Scalar("x y".into(), Style::Quoted));
         assert_eq!(items[0].get("b").unwrap().describe(), "a number");
     }
@@ -336,7 +335,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_an_empty_map() {
         for text in ["", "# only words\n", "---\n", "~\n"] {
-            assert_eq!(read(text).unwrap().map().map(BTreeMap::len), Some(0), "{text:?}");
+            assert_eq!(read(text).unwrap().map().map(Map::is_empty), Some(true), "{text:?}");
         }
     }
 }
