@@ -69,12 +69,11 @@ pub fn explain(
     let mut missing: BTreeSet<KeyDigest> = BTreeSet::new();
     for compile in &prepared.compiles {
         let key = compile.key.digest();
-        let record = match session.recorded(&compile.key) {
-            Some(record) => record,
-            None => {
-                missing.insert(key);
-                to_come(compile)?
-            }
+        let record = if let Some(record) = session.recorded(&compile.key) {
+            record
+        } else {
+            missing.insert(key);
+            to_come(compile)?
         };
         records.insert(key, record);
     }
