@@ -18,7 +18,6 @@ use super::style::Style;
 use super::verbs;
 use crate::model::Platform;
 use crate::ops::error::Error;
-use crate::ops::event::Observer;
 use crate::ops::prepare::Machine;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
 use crate::registry::{Remote, RemoteConfig};
@@ -150,12 +149,8 @@ impl Settings {
         })
     }
 
-    /// Where progress is shown. Dropping it clears what it showed.
-    pub(super) fn observer(&self) -> Box<dyn Observer> {
-        self.mode().observer()
-    }
-
-    fn mode(&self) -> Mode {
+    /// How progress is shown.
+    pub(super) fn mode(&self) -> Mode {
         let terminal = io::stderr().is_terminal();
         let style = Style::of(terminal, self.environment_value("NO_COLOR"), self.environment_value("TERM"));
         Mode::of(self.quiet, terminal, self.variable("CI").is_some(), style)
@@ -174,10 +169,11 @@ impl Settings {
         &self,
         root: PathBuf,
         jobs: Option<u16>,
+        mode: Mode,
         verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let store = Store::open(&self.cache()?)?;
-        let observer = self.observer();
+        let observer = mode.observer();
         let docker_config = self
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)

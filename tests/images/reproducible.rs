@@ -77,7 +77,7 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if entry.file_type().unwrap().is_dir() {
-            copy(&from, &to)
+            copy(&from, &to);
         } else {
             fs::copy(&from, &to).unwrap();
         }
