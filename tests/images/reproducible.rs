@@ -109,7 +109,7 @@ impl Hostile {
         checkout(&hostile.root);
         hostile.surround();
         fs::copy(env!("CARGO_BIN_EXE_imgpack"), &hostile.program).unwrap();
-        hostile.change(&hostile.root.clone());
+        change(&hostile.root);
         hostile
     }
 
@@ -144,23 +144,6 @@ impl Hostile {
         self.write(".imgpackignore", "*\n");
         text(Command::new("git").args(["init", "--quiet"]).arg(&self.root));
         self.write("check out/.git/info/exclude", "*.txt\n");
-    }
-
-    /// Other times and modes of every file, and no two the same.
-    fn change(&self, at: &Path) {
-        let metadata = fs::symlink_metadata(at).unwrap();
-        if metadata.is_symlink() {
-            return;
-        }
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * (1 + metadata.ino() % 20_000));
-        fs::File::open(at).unwrap().set_modified(time).unwrap();
-        let mode = if metadata.is_dir() || metadata.mode() & 0o100 != 0 { 0o700 } else { 0o600 };
-        fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
-        if metadata.is_dir() {
-            for entry in fs::read_dir(at).unwrap() {
-                self.change(&entry.unwrap().path());
-            }
-        }
     }
 
     /// imgpack under a hostile shell with this cache, as `nobody` or as who runs the test.
@@ -208,6 +191,23 @@ impl Hostile {
         ]);
         command.env_remove("SOURCE_DATE_EPOCH");
         command
+    }
+}
+
+/// Other times and modes of every file, and no two the same.
+fn change(at: &Path) {
+    let metadata = fs::symlink_metadata(at).unwrap();
+    if metadata.is_symlink() {
+        return;
+    }
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * (1 + metadata.ino() % 20_000));
+    fs::File::open(at).unwrap().set_modified(time).unwrap();
+    let mode = if metadata.is_dir() || metadata.mode() & 0o100 != 0 { 0o700 } else { 0o600 };
+    fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+    if metadata.is_dir() {
+        for entry in fs::read_dir(at).unwrap() {
+            change(&entry.unwrap().path());
+        }
     }
 }
 
