@@ -6,14 +6,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::Parser as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::args::{Arguments, Command, Selection};
-use super::failure::{self, Exit};
-use super::progress::Mode;
+use super::failure::{self, Exit, Tails};
+use super::progress::{Mode, Plain};
 use super::style::Style;
 use super::verbs;
 use crate::model::Platform;
@@ -32,6 +32,8 @@ pub(super) struct Settings {
     pub(super) workspace: Option<PathBuf>,
     pub(super) quiet: bool,
     pub(super) cancel: Cancel,
+    /// Whether the output of the builder that failed stands right above.
+    failure_above: Arc<AtomicBool>,
 }
 
 /// Runs the command line of this process.
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         workspace: arguments.workspace,
         quiet: arguments.quiet,
         cancel: cancel.clone(),
+        failure_above: Arc::default(),
     };
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
@@ -59,7 +62,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
     };
-    let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.is_plain()));
+    let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));
     let exit = match signal.load(Ordering::SeqCst) {
         received if received == signal_number(SIGTERM) => Exit::Terminated,
         received if received == signal_number(SIGINT) => Exit::Interrupted,
@@ -133,7 +136,9 @@ impl Settings {
     pub(super) fn cache(&self) -> Result<PathBuf, Error> {
         let below =
             |name: &str, rest: &str| self.variable(name).map(|folder| PathBuf::from(folder).join(rest));
-        let folder = below("IMGPACK_CACHE", "")
+        let folder = self
+            .variable("IMGPACK_CACHE")
+            .map(PathBuf::from)
             .or_else(|| below("XDG_CACHE_HOME", "imgpack"))
             .or_else(|| below("HOME", ".cache/imgpack"))
             .ok_or_else(|| {
@@ -149,7 +154,20 @@ impl Settings {
 
     /// Where progress is shown. Dropping it clears what it showed.
     pub(super) fn observer(&self) -> Box<dyn Observer> {
-        self.mode().observer()
+        match self.mode() {
+            Mode::Plain => {
+                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
+            }
+            mode => mode.observer(),
+        }
+    }
+
+    /// The same for what takes a moment: live lines, or none.
+    pub(super) fn fleeting_observer(&self) -> Box<dyn Observer> {
+        match self.mode() {
+            Mode::Plain => Mode::Quiet.observer(),
+            mode => mode.observer(),
+        }
     }
 
     fn mode(&self) -> Mode {
@@ -158,8 +176,12 @@ impl Settings {
         Mode::of(self.quiet, terminal, self.variable("CI").is_some(), style)
     }
 
-    fn is_plain(&self) -> bool {
-        matches!(self.mode(), Mode::Plain)
+    fn tails(&self) -> Tails {
+        match self.mode() {
+            Mode::Plain if self.failure_above.load(Ordering::SeqCst) => Tails::OfSeveral,
+            Mode::Plain => Tails::Always,
+            _ => Tails::Never,
+        }
     }
 
     fn environment_value(&self, name: &str) -> Option<&OsStr> {
@@ -171,10 +193,10 @@ impl Settings {
         &self,
         root: PathBuf,
         jobs: Option<u16>,
+        observer: Box<dyn Observer>,
         verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let store = Store::open(&self.cache()?)?;
-        let observer = self.observer();
         let docker_config = self
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)
@@ -205,10 +227,13 @@ impl Settings {
     pub(super) fn created(&self) -> Result<Option<String>, Error> {
         let Some(text) = self.environment.get(&OsString::from("SOURCE_DATE_EPOCH")) else { return Ok(None) };
         let wrong = || {
-            Error::usage(format!(
-                "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
-                text.to_string_lossy()
-            ))
+            Error::usage_with_hint(
+                format!(
+                    "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
+                    text.to_string_lossy()
+                ),
+                "unset it, or set it to what `git log -1 --format=%ct` prints",
+            )
         };
         let seconds: i64 = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
         let time = jiff::Timestamp::from_second(seconds).ok().filter(|_| seconds >= 0).ok_or_else(wrong)?;

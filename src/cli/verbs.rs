@@ -36,7 +36,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         for spec in &mut specs {
             spec.tags.clone_from(&tags);
         }
-        two_images_one_tag(&specs).map_err(one)?;
+        two_images_one_tag(&specs, &arguments.tags[0]).map_err(one)?;
     }
     let mut options = BuildOptions {
         platforms: arguments.selection.platforms.clone(),
@@ -77,7 +77,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         None
     };
     let mut errors = Vec::new();
-    let outcome = settings.with_machine(root, arguments.selection.jobs, |machine| {
+    let outcome = settings.with_machine(root, arguments.selection.jobs, settings.observer(), |machine| {
         let mut built = build_images(machine, specs, &options)?;
         errors.append(&mut built.errors);
         // Nothing is tagged unless everything asked for is built.
@@ -104,16 +104,19 @@ fn start_time() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos())
 }
 
-fn two_images_one_tag(specs: &[ImageSpec]) -> Result<(), Error> {
+fn two_images_one_tag(specs: &[ImageSpec], tag: &str) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
     match specs.iter().find(|spec| !seen.insert(&spec.repository)) {
         None => Ok(()),
         Some(second) => {
             let first = specs.iter().find(|spec| spec.repository == second.repository).unwrap_or(second);
-            Err(Error::usage(format!(
-                "--tag gives {} and {} the same name in {}",
-                first.identity, second.identity, second.repository
-            )))
+            Err(Error::usage_with_hint(
+                format!(
+                    "--tag gives {} and {} one name, {}:{tag}",
+                    first.identity, second.identity, second.repository
+                ),
+                "name one of them alone, or leave --tag out",
+            ))
         }
     }
 }
@@ -228,7 +231,7 @@ fn explained(
     let specs = Settings::select(&workspace, selection).map_err(one)?;
     let options = BuildOptions { platforms: selection.platforms.clone(), ..BuildOptions::default() };
     let (explanations, errors) = settings
-        .with_machine(root.clone(), selection.jobs, |machine| {
+        .with_machine(root.clone(), selection.jobs, settings.fleeting_observer(), |machine| {
             explain_images(machine, specs.clone(), &options)
         })
         .map_err(one)?;
@@ -251,10 +254,11 @@ fn plan_text(text: &mut String, explanation: &Explanation, specs: &[ImageSpec]) 
         let _ = writeln!(text, "  build   {}", if step.stored { "made before" } else { "to be run" });
     }
     match &explanation.layers {
-        None => {
-            let _ = writeln!(text, "  layers are known when the builder has run");
-        }
+        None => text.push_str(unknown_layers(explanation)),
         Some(layers) => {
+            if layers.is_empty() {
+                text.push_str("  no layers but the base's\n");
+            }
             for layer in layers {
                 let _ = writeln!(text, "  {:<7} {}  {}", layer.class, state(layer), layer.title);
             }
@@ -280,8 +284,19 @@ fn explain_text(text: &mut String, explanation: &Explanation) {
             let _ = writeln!(text, "            because {fact}");
         }
     }
-    if explanation.layers.is_none() {
-        let _ = writeln!(text, "  layers are known when the builder has run");
+    match explanation.layers.as_deref() {
+        None => text.push_str(unknown_layers(explanation)),
+        Some([]) => text.push_str("  no layers but the base's\n"),
+        Some(_) => {}
+    }
+}
+
+/// Why layers are not known.
+fn unknown_layers(explanation: &Explanation) -> &'static str {
+    if explanation.build.as_ref().is_some_and(|step| !step.stored) {
+        "  layers are known when the builder has run\n"
+    } else {
+        "  layers are not known: see the error\n"
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Built {
 /// Builds `specs` into the store.
 pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
     let session = Session::new(machine, options);
+    // A tag without a value is known before anything is built.
+    specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.prepare(specs)?;
     let mut built = Built::default();
     built.errors.append(&mut prepared.errors);
@@ -95,10 +97,7 @@ fn compile(
     for (compile, result) in missing.iter().zip(session.run(&missing)) {
         match result {
             Ok(record) => drop(records.insert(compile.key.digest(), record)),
-            Err(error) => built.errors.push(match compile.tasks.first() {
-                Some(task) => error.of(&task.identity, task.platform),
-                None => error,
-            }),
+            Err(error) => built.errors.push(compile.tasks.iter().fold(error, Error::of)),
         }
     }
     tell_causes(&mut built.errors);
@@ -138,7 +137,7 @@ fn pack(
             options.fresh.is_some(),
             machine.cancel,
         )
-        .map_err(|error| Error::from(error).of(&target.task.identity, target.task.platform))?;
+        .map_err(|error| Error::from(error).of(&target.task))?;
         machine.observer.event(Event::Layer {
             task: target.task.clone(),
             class: layer.class,
@@ -195,7 +194,7 @@ fn assemble(
                 continue;
             };
             let image = finish_image(spec, plan, &made, options.created.as_deref())
-                .map_err(|error| error.of(&target.task.identity, target.task.platform))?;
+                .map_err(|error| error.of(&target.task))?;
             for document in [&image.config, &image.manifest] {
                 machine.store.put_bytes(&document.bytes)?;
             }

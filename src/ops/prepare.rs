@@ -127,13 +127,7 @@ impl<'a> Session<'a> {
         let mut targets = self.targets(&specs)?;
         self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
         let mut errors: Vec<Error> = Vec::new();
-        // The same mistake in the sources of eight images is one mistake.
-        let mut tell = |target: &Target, error: Error| {
-            let text = error.kind.to_string();
-            if !errors.iter().any(|known: &Error| known.kind.to_string() == text) {
-                errors.push(error.of(&target.task.identity, target.task.platform));
-            }
-        };
+        let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
         let bases = Bases::new(self.machine, &self.sources);
         let loaded = parallel(self.machine.jobs, &targets, |target| {
             self.phase(target, Phase::Base);
@@ -170,7 +164,7 @@ impl<'a> Session<'a> {
                 &|value| self.volatile(value),
             )
             .map(Some)
-            .map_err(|error| error.of(&target.task.identity, target.task.platform))
+            .map_err(|error| error.of(&target.task))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {
