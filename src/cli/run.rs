@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use clap::Parser as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
@@ -75,18 +77,31 @@ fn signal_number(signal: i32) -> usize {
     usize::try_from(signal).unwrap_or_default()
 }
 
-/// The first Ctrl-C asks to stop, the second ends the process at once.
+/// The first Ctrl-C asks to stop; the second kills the children, and ends the process if it does not end by itself.
 fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
     let received = Arc::new(AtomicUsize::new(0));
-    for (signal, exit) in [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated)] {
-        // The order counts: what is registered first runs first, so the flag is still unset at the first signal.
-        // Without handlers the signals still end the process, only less tidily.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, exit as i32, cancel.flag());
+    // Without handlers the signals still end the process, only less tidily.
+    for signal in [SIGINT, SIGTERM] {
         let _ = signal_hook::flag::register_usize(signal, Arc::clone(&received), signal_number(signal));
         let _ = signal_hook::flag::register(signal, cancel.flag());
     }
+    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
+        let cancel = cancel.clone();
+        std::thread::spawn(move || {
+            if let Some(signal) = signals.forever().nth(1) {
+                cancel.cancel_at_once();
+                std::thread::sleep(LAST_MOMENT);
+                let exit = if signal == SIGTERM { Exit::Terminated } else { Exit::Interrupted };
+                #[expect(clippy::exit, reason = "the user does not want to wait for what does not stop")]
+                std::process::exit(exit as i32);
+            }
+        });
+    }
     received
 }
+
+/// What is left after the second signal.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 impl Settings {
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
