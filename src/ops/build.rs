@@ -52,7 +52,7 @@ pub struct Built {
     pub images: Vec<BuiltImage>,
     /// What went wrong; images that need it are missing.
     pub errors: Vec<Error>,
-    /// With `fresh`: layers whose bytes are not those recorded under the same key.
+    /// With `fresh`: programs and layers whose bytes are not those recorded under the same key.
     pub differing: Vec<String>,
 }
 
@@ -87,16 +87,31 @@ fn compile(
 ) -> BTreeMap<KeyDigest, CompileRecord> {
     let mut records = BTreeMap::new();
     let mut missing: Vec<Compile> = Vec::new();
+    let mut known: Vec<Option<CompileRecord>> = Vec::new();
     for compile in std::mem::take(&mut prepared.compiles) {
-        let recorded = if options.fresh.is_some() { None } else { session.recorded(&compile.key) };
-        match recorded {
-            Some(record) => drop(records.insert(compile.key.digest(), record)),
-            None => missing.push(compile),
+        match session.recorded(&compile.key) {
+            Some(record) if options.fresh.is_none() => drop(records.insert(compile.key.digest(), record)),
+            recorded => {
+                missing.push(compile);
+                known.push(recorded);
+            }
         }
     }
-    for (compile, result) in missing.iter().zip(session.run(&missing)) {
+    for ((compile, known), result) in missing.iter().zip(known).zip(session.run(&missing)) {
         match result {
-            Ok(record) => drop(records.insert(compile.key.digest(), record)),
+            Ok(record) => {
+                let known = known.iter().flat_map(|known| &known.artefacts);
+                built.differing.extend(known.zip(&record.artefacts).filter_map(|(old, new)| {
+                    let task = compile.tasks.first()?;
+                    (old.digest != new.digest).then(|| {
+                        format!(
+                            "{} ({}): the program {}, and the layer that holds it: recorded {}, made {}",
+                            task.identity, task.platform, new.name, old.digest, new.digest
+                        )
+                    })
+                }));
+                records.insert(compile.key.digest(), record);
+            }
             Err(error) => built.errors.push(compile.tasks.iter().fold(error, Error::of)),
         }
     }
