@@ -85,7 +85,8 @@ fn base_exit(error: &BaseError) -> Exit {
     match error {
         BaseError::Store { .. } => Exit::Machine,
         BaseError::Io(error) if !error.is_not_found() => Exit::Machine,
-        BaseError::Fetch { .. } => Exit::Network,
+        // What a layout of the workspace has not is no matter of the network.
+        BaseError::Fetch { source, .. } => source.downcast_ref().map_or(Exit::Usage, registry_exit),
         BaseError::Cancelled(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }
@@ -116,6 +117,9 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Tree(error) => error.hint(),
+        ErrorKind::Base(BaseError::Fetch { source, .. }) => {
+            source.downcast_ref().and_then(RegistryError::hint)
+        }
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
@@ -125,7 +129,11 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Registry(error) => error.hint(),
         _ => None,
     }
-    .or_else(|| is_full(error).then(|| "free some space on that disk, or use another".to_owned()))
+    .or_else(|| {
+        let cache = matches!(&*error.kind, ErrorKind::Pack(_) | ErrorKind::Store(_));
+        let other = if cache { "set IMGPACK_CACHE to a folder on another" } else { "write to another" };
+        is_full(error).then(|| format!("free some space on that disk, or {other}"))
+    })
 }
 
 /// Whether a disk without space is behind it.

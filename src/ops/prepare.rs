@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::assemble::{PlannedImage, plan_image};
 use super::bases::Bases;
 use super::compile::{Compile, CompileRecord};
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::parallel::parallel;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
-use crate::builder::{self, Caches, Host};
+use crate::builder::{self, BuilderError, Caches, Host};
 use crate::key::Key;
 use crate::model::{KeyDigest, Platform};
 use crate::registry::Registry;
@@ -196,7 +196,11 @@ impl<'a> Session<'a> {
             let platforms: Vec<Platform> = spec.platforms.iter().filter(wanted).copied().collect();
             if platforms.is_empty() {
                 let has = spec.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Error::usage(format!("{} is built for {has} only", spec.identity)).at(&spec.site));
+                return Err(Error::usage_with_hint(
+                    format!("{} is built for {has} only", spec.identity),
+                    "name another --platform, or add this one to its `platforms`",
+                )
+                .at(&spec.site));
             }
             for platform in platforms {
                 let task = Task { identity: spec.identity.clone(), platform };
@@ -229,6 +233,10 @@ impl<'a> Session<'a> {
                         found.len() - 1
                     });
                     found[index].tasks.push(target.task.clone());
+                }
+                Err(error) if matches!(*error.kind, ErrorKind::Builder(BuilderError::Project { .. })) => {
+                    let error = error.at(&target.spec.source.dir.site);
+                    tell(target, error);
                 }
                 Err(error) => tell(target, error),
             }
