@@ -16,11 +16,11 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 
     /// Folder of the workspace, the one with imgpack.yaml [default: here, else the nearest above]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub(super) workspace: Option<PathBuf>,
 
     /// Print errors and what was asked for, nothing else
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
     pub(super) quiet: bool,
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Parser as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args::{Arguments, Command, Selection};
@@ -20,7 +20,6 @@ use super::style::Style;
 use super::verbs;
 use crate::model::Platform;
 use crate::ops::error::Error;
-use crate::ops::event::Observer;
 use crate::ops::prepare::Machine;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
 use crate::registry::{Remote, RemoteConfig};
@@ -66,9 +65,9 @@ pub fn main() -> ExitCode {
     };
     let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));
     let exit = match signal.load(Ordering::SeqCst) {
-        received if received == signal_number(SIGTERM) => Exit::Terminated,
+        0 => exit,
         received if received == signal_number(SIGINT) => Exit::Interrupted,
-        _ => exit,
+        _ => Exit::Terminated,
     };
     ExitCode::from(exit as u8)
 }
@@ -80,18 +79,19 @@ fn signal_number(signal: i32) -> usize {
 /// The first Ctrl-C asks to stop; the second kills the children, and ends the process if it does not end by itself.
 fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
     let received = Arc::new(AtomicUsize::new(0));
+    // Also when the terminal is closed: builders run in groups of their own, and nobody else would stop them.
     // Without handlers the signals still end the process, only less tidily.
-    for signal in [SIGINT, SIGTERM] {
+    for signal in STOP {
         let _ = signal_hook::flag::register_usize(signal, Arc::clone(&received), signal_number(signal));
         let _ = signal_hook::flag::register(signal, cancel.flag());
     }
-    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
+    if let Ok(mut signals) = Signals::new(STOP) {
         let cancel = cancel.clone();
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().nth(1) {
                 cancel.cancel_at_once();
                 std::thread::sleep(LAST_MOMENT);
-                let exit = if signal == SIGTERM { Exit::Terminated } else { Exit::Interrupted };
+                let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
                 #[expect(clippy::exit, reason = "the user does not want to wait for what does not stop")]
                 std::process::exit(exit as i32);
             }
@@ -99,6 +99,9 @@ fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
     }
     received
 }
+
+/// Signals that ask to stop.
+const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// What is left after the second signal.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -167,25 +170,8 @@ impl Settings {
         })
     }
 
-    /// Where progress is shown. Dropping it clears what it showed.
-    pub(super) fn observer(&self) -> Box<dyn Observer> {
-        match self.mode() {
-            Mode::Plain => {
-                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
-            }
-            mode => mode.observer(),
-        }
-    }
-
-    /// The same for what takes a moment: live lines, or none.
-    pub(super) fn fleeting_observer(&self) -> Box<dyn Observer> {
-        match self.mode() {
-            Mode::Plain => Mode::Quiet.observer(),
-            mode => mode.observer(),
-        }
-    }
-
-    fn mode(&self) -> Mode {
+    /// How progress is shown.
+    pub(super) fn mode(&self) -> Mode {
         let terminal = io::stderr().is_terminal();
         let style = Style::of(terminal, self.environment_value("NO_COLOR"), self.environment_value("TERM"));
         Mode::of(self.quiet, terminal, self.variable("CI").is_some(), style)
@@ -208,10 +194,16 @@ impl Settings {
         &self,
         root: PathBuf,
         jobs: Option<u16>,
-        observer: Box<dyn Observer>,
+        mode: Mode,
         verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let store = Store::open(&self.cache()?)?;
+        let observer = match mode {
+            Mode::Plain => {
+                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
+            }
+            mode => mode.observer(),
+        };
         let docker_config = self
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::args::{BuildArguments, CheckArguments, Format, PlanArguments, Selection};
 use super::failure::Exit;
+use super::progress::Mode;
 use super::run::{Settings, print, remark};
 use crate::archive::Form;
 use crate::engine::Engine;
@@ -77,7 +78,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         None
     };
     let mut errors = Vec::new();
-    let outcome = settings.with_machine(root, arguments.selection.jobs, settings.observer(), |machine| {
+    let outcome = settings.with_machine(root, arguments.selection.jobs, settings.mode(), |machine| {
         let mut built = build_images(machine, specs, &options)?;
         errors.append(&mut built.errors);
         // Nothing is tagged unless everything asked for is built.
@@ -231,7 +232,7 @@ fn explained(
     let specs = Settings::select(&workspace, selection).map_err(one)?;
     let options = BuildOptions { platforms: selection.platforms.clone(), ..BuildOptions::default() };
     let (explanations, errors) = settings
-        .with_machine(root.clone(), selection.jobs, settings.fleeting_observer(), |machine| {
+        .with_machine(root.clone(), selection.jobs, Mode::Quiet, |machine| {
             explain_images(machine, specs.clone(), &options)
         })
         .map_err(one)?;
@@ -250,24 +251,20 @@ fn plan_text(text: &mut String, explanation: &Explanation, specs: &[ImageSpec]) 
     let spec = specs.iter().find(|spec| spec.identity == explanation.identity);
     let stamped = if spec.is_some_and(|spec| spec.stamp) { ", stamped" } else { "" };
     let _ = writeln!(text, "{}{stamped}", heading(explanation));
-    if let Some(step) = &explanation.build {
-        let _ = writeln!(text, "  build   {}", if step.stored { "made before" } else { "to be run" });
+    if let Some((name, transfer)) = &explanation.base {
+        let _ = writeln!(text, "  base    {:>9}  {name}", Size(*transfer).to_string());
     }
-    match &explanation.layers {
-        None => text.push_str(unknown_layers(explanation)),
-        Some(layers) => {
-            if layers.is_empty() {
-                text.push_str("  no layers but the base's\n");
-            }
-            for layer in layers {
-                let _ = writeln!(text, "  {:<7} {}  {}", layer.class, state(layer), layer.title);
-            }
-        }
+    for layer in explanation.layers.iter().flatten() {
+        let _ = writeln!(text, "  {:<7} {}  {}", layer.class, state(layer), layer.title);
+    }
+    if explanation.layers.is_none() {
+        text.push_str(UNKNOWN);
     }
 }
 
 fn state(layer: &LayerStep) -> String {
     match &layer.layer {
+        _ if layer.waits => " to build".to_owned(),
         Some(stored) => format!("{:>9}", Size(stored.descriptor.size)),
         None => "  to make".to_owned(),
     }
@@ -279,26 +276,27 @@ fn explain_text(text: &mut String, explanation: &Explanation) {
         step_text(text, "build", "", step, "run");
     }
     for layer in explanation.layers.iter().flatten() {
+        if layer.waits {
+            let _ = writeln!(
+                text,
+                "  {:<7} {:12}  known when the builder has run  {}",
+                layer.class, "", layer.title
+            );
+            continue;
+        }
         step_text(text, layer.class.as_str(), &layer.title, &layer.step, "make");
         for fact in &layer.base_facts {
             let _ = writeln!(text, "            because {fact}");
         }
     }
     match explanation.layers.as_deref() {
-        None => text.push_str(unknown_layers(explanation)),
+        None => text.push_str(UNKNOWN),
         Some([]) => text.push_str("  no layers but the base's\n"),
         Some(_) => {}
     }
 }
 
-/// Why layers are not known.
-fn unknown_layers(explanation: &Explanation) -> &'static str {
-    if explanation.build.as_ref().is_some_and(|step| !step.stored) {
-        "  layers are known when the builder has run\n"
-    } else {
-        "  layers are not known: see the error\n"
-    }
-}
+const UNKNOWN: &str = "  layers are not known: see the error\n";
 
 /// At most so many changes of one step are named.
 const CHANGES: usize = 8;

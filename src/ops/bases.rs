@@ -153,6 +153,14 @@ impl<'a> Bases<'a> {
     }
 }
 
+/// What the spec calls a base for one platform.
+pub fn name_for(base: &Base, platform: Platform) -> String {
+    match base {
+        Base::Rootfs(files) => files.get(&platform).map_or_else(String::new, |file| file.path.clone()),
+        other => name(other),
+    }
+}
+
 /// What the spec calls a base.
 fn name(base: &Base) -> String {
     match base {

@@ -104,6 +104,9 @@ impl Session<'_> {
             roots.entry(&compile.project.root).or_default().push(index);
         }
         let groups: Vec<Vec<usize>> = roots.into_values().collect();
+        for compile in compiles {
+            self.tell(compile, |task| Event::Phase { task, phase: Phase::Waiting });
+        }
         let at_once = self.machine.jobs.min(groups.len()).max(1);
         let tool_jobs = (self.machine.jobs / at_once).max(1);
         let failed = AtomicBool::new(false);

@@ -89,9 +89,19 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
+    let partial = image.platforms.len() < image.spec.platforms.len();
+    if partial && !image.tags.is_empty() {
+        // A tag that named fewer platforms than before would break who pulls the others.
+        let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
+        machine.observer.event(Event::Note(format!(
+            "{} is pushed by digest for {} only: no tag moves",
+            image.spec.identity,
+            built.join(", ")
+        )));
+    }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: image.tags.clone(),
+        tags: if partial { Vec::new() } else { image.tags.clone() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),

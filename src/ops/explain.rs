@@ -1,14 +1,17 @@
 //! `imgpack explain`: what a build would do for each image, and which field of a key makes it do so. Runs no builder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::bases;
+use super::compile::{Compile, CompileRecord, Made};
 use super::error::Error;
 use super::history::{self, LastBuild};
 use super::pack::stored_layer;
 use super::prepare::{BuildOptions, Machine, Session};
+use crate::builder;
 use crate::key::{Change, Key, changes};
-use crate::model::{Class, Identity, KeyDigest, Layer, Platform};
-use crate::spec::ImageSpec;
+use crate::model::{Class, ContentDigest, Identity, KeyDigest, Layer, Platform};
+use crate::spec::{Build, ImageSpec};
 
 /// What would be done for one image and platform.
 #[derive(Debug)]
@@ -17,9 +20,11 @@ pub struct Explanation {
     pub identity: Identity,
     /// The platform.
     pub platform: Platform,
+    /// What it stands on, and the compressed size of that in bytes.
+    pub base: Option<(String, u64)>,
     /// The builder's run, where it has a builder.
     pub build: Option<Step>,
-    /// The layers of its own; `None` where they wait for the builder.
+    /// The layers of its own; `None` where something is wrong with them.
     pub layers: Option<Vec<LayerStep>>,
 }
 
@@ -36,6 +41,8 @@ pub struct LayerStep {
     pub layer: Option<Layer>,
     /// Facts of the base that are in its key, in words.
     pub base_facts: Vec<String>,
+    /// Whether it holds what a builder has yet to make; its key and bytes are not known then.
+    pub waits: bool,
 }
 
 /// What would be done under one key.
@@ -58,24 +65,34 @@ pub fn explain(
     let session = Session::new(machine, options);
     let mut prepared = session.prepare(specs)?;
     let mut errors = std::mem::take(&mut prepared.errors);
-    let records: BTreeMap<KeyDigest, _> = prepared
-        .compiles
-        .iter()
-        .filter_map(|compile| Some((compile.key.digest(), session.recorded(&compile.key)?)))
-        .collect();
+    let mut records: BTreeMap<KeyDigest, CompileRecord> = BTreeMap::new();
+    let mut missing: BTreeSet<KeyDigest> = BTreeSet::new();
+    for compile in &prepared.compiles {
+        let key = compile.key.digest();
+        let record = if let Some(record) = session.recorded(&compile.key) {
+            record
+        } else {
+            missing.insert(key);
+            to_come(compile)?
+        };
+        records.insert(key, record);
+    }
     let plans = session.plan(&prepared, &records, &mut errors);
     let mut explanations = Vec::new();
-    for (target, plan) in prepared.targets.iter().zip(&plans) {
+    for ((target, plan), base) in prepared.targets.iter().zip(&plans).zip(&prepared.bases) {
         let last: Option<LastBuild> = machine.store.last(&history::name(&machine.root, &target.task));
         let build = target.key.as_ref().map(|key| {
             let before = last.as_ref().and_then(|last| last.build.as_ref());
-            step(key, records.contains_key(&key.digest()), before)
+            step(key, !missing.contains(&key.digest()), before)
         });
         let layers = plan.as_ref().map(|plan| {
             let explain = |layer: &crate::plan::PlannedLayer| {
                 let stored = stored_layer(machine.store, &layer.key.digest());
                 let before = last.as_ref().and_then(|last| last.layer_key(layer.class, &layer.title));
+                let waits = target.key.as_ref().is_some_and(|key| missing.contains(&key.digest()))
+                    && layer.entries.iter().any(|entry| entry.origin.starts_with("build."));
                 LayerStep {
+                    waits,
                     class: layer.class,
                     title: layer.title.clone(),
                     step: step(&layer.key, stored.is_some(), before),
@@ -86,9 +103,23 @@ pub fn explain(
             plan.layers.iter().map(explain).collect()
         });
         let (identity, platform) = (target.task.identity.clone(), target.task.platform);
-        explanations.push(Explanation { identity, platform, build, layers });
+        let base = base.as_ref().map(|base| {
+            let transfer = base.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
+            (bases::name_for(&target.spec.base, platform), transfer)
+        });
+        explanations.push(Explanation { identity, platform, base, build, layers });
     }
     Ok((explanations, errors))
+}
+
+/// What stands for the output of a builder that has not run.
+fn to_come(compile: &Compile) -> Result<CompileRecord, Error> {
+    let name = match &compile.build {
+        Build::Go(go) => go.to.name().to_owned(),
+        Build::Rust(rust) => builder::binary_name(rust, &compile.project)?,
+    };
+    let made = Made { name, digest: ContentDigest::of(b""), size: 0, executable: true };
+    Ok(CompileRecord { artefacts: vec![made], key: compile.key.clone() })
 }
 
 fn step(key: &Key, stored: bool, before: Option<&Key>) -> Step {

@@ -95,7 +95,7 @@ fn equal_bytes_whatever_is_around() {
             (quiet.build(&plain(), platform, &first), hostile.build(&plain(), platform, &second));
         assert!(one.bytes() == two.bytes(), "{platform}");
         assert_eq!(one.artefact().name, "app");
-        assert!(one.says("uses musl's allocator") && !one.says("path of the cache"), "{:?}", one.lines);
+        assert!(one.says("uses musl's slow allocator") && !one.says("path of the cache"), "{:?}", one.lines);
         assert_eq!(one.run(platform, &[]), "hello");
         assert_eq!(one.run(platform, &["home"]), "0");
         if quiet.host.cuts_network(&quiet.cancel) {

@@ -15,16 +15,18 @@ use crate::waiting::until;
 pub(crate) struct Engine {
     socket: String,
     config: PathBuf,
+    /// What the names of its networks' bridges begin with.
+    bridges: String,
     networks: AtomicUsize,
 }
 
 /// Waits until the engine that the keeper started answers.
-pub(crate) fn find(dir: &Path) -> Engine {
+pub(crate) fn find(dir: &Path, bridges: &str) -> Engine {
     let config = dir.join("client");
     fs::create_dir_all(&config).unwrap();
     let socket = format!("unix://{}", dir.join("engine.sock").display());
-    let engine = Engine { socket, config, networks: AtomicUsize::new(0) };
-    until("the engine answers", Duration::from_secs(120), || {
+    let engine = Engine { socket, config, bridges: bridges.to_owned(), networks: AtomicUsize::new(0) };
+    until("the engine answers", Duration::from_mins(2), || {
         let answer = engine.docker(["version"]);
         let log = || fs::read_to_string(dir.join("engine.log")).unwrap_or_default();
         if answer.code() == 0 { Ok(()) } else { Err(format!("{answer}\n{}", log())) }
@@ -45,13 +47,15 @@ impl Engine {
             .env("DOCKER_HOST", &self.socket)
             .env("DOCKER_CONFIG", &self.config)
             .env_remove("DOCKER_CONTEXT");
-        program::run(&command, Duration::from_secs(300))
+        program::run(&command, Duration::from_mins(5))
     }
 
     /// A network of its own, on which containers find each other by name.
     pub(crate) fn network(&self) -> Network<'_> {
-        let name = format!("e2e-{}", self.networks.fetch_add(1, Ordering::Relaxed));
-        self.docker(["network", "create", &name]).text();
+        let number = self.networks.fetch_add(1, Ordering::Relaxed);
+        let name = format!("e2e-{number}");
+        let bridge = format!("--opt=com.docker.network.bridge.name={}{number}", self.bridges);
+        self.docker(["network", "create", &bridge, &name]).text();
         Network { engine: self, name }
     }
 
@@ -145,7 +149,7 @@ impl Container<'_> {
 
     /// Waits until the image's health check says so.
     pub(crate) fn wait_healthy(&self) {
-        until(&format!("{} is healthy", self.name), Duration::from_secs(120), || {
+        until(&format!("{} is healthy", self.name), Duration::from_mins(2), || {
             let state = self.inspect()["State"].clone();
             let told = state["Health"]["Status"].as_str().is_some_and(|status| status == "healthy");
             if told { Ok(()) } else { Err(format!("{state}\n{}", self.logs())) }
@@ -157,7 +161,7 @@ impl Container<'_> {
         let script = r#"docker export "$1" | tar --list"#;
         let mut command = program::command("sh", ["-c", script, "sh", &self.id]);
         command.env("DOCKER_HOST", &self.engine.socket).env("DOCKER_CONFIG", &self.engine.config);
-        let ended = program::run(&command, Duration::from_secs(120));
+        let ended = program::run(&command, Duration::from_mins(2));
         ended.text().lines().map(|line| line.trim_end_matches('/').to_owned()).collect()
     }
 

@@ -168,16 +168,14 @@ fn load_brings_the_image_into_the_engine() {
     let Some(world) = built() else { return };
     for variant in [Variant::Plain, Variant::Alpine] {
         let identity = variant.identity(GATEWAY);
-        let mut command = world.workspace.command(&["build", &identity, "--load", "--tag=loaded"]);
+        let tag = format!("loaded-{}", variant.user());
+        let option = format!("--tag={tag}");
+        let mut command = world.workspace.command(&["build", &identity, "--load", &option]);
         command.env("DOCKER_HOST", world.engine.address()).env_remove("DOCKER_CONTEXT");
-        program::run(&command, std::time::Duration::from_secs(600)).text();
+        program::run(&command, std::time::Duration::from_mins(10)).text();
         let listed = world.engine.docker(["image", "ls", "--format={{.Repository}}:{{.Tag}}"]).text();
-        let name = listed.lines().find(|name| {
-            let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
-            repository.ends_with(GATEWAY.repository)
-                && tag.starts_with("loaded")
-                && tag.ends_with("-alpine") == (variant == Variant::Alpine)
-        });
+        let wanted = format!("{}:{tag}", GATEWAY.repository);
+        let name = listed.lines().find(|name| name.contains(&wanted));
         let name = name.unwrap_or_else(|| panic!("{identity} is not among\n{listed}"));
         starts(world, GATEWAY, name);
     }

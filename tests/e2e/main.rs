@@ -4,7 +4,13 @@
 //! Registry and engine belong to this run alone and are gone after it. `IMGPACK_BIN` names another binary to test,
 //! `IMGPACK_E2E_CACHE` a cache that outlives the run (by default every run builds from nothing). A test that lacks a
 //! program is skipped and says so; with `CI=true` it fails. `tests/install` installs what is needed.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod arm64;
 mod catalogue;

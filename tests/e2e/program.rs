@@ -39,7 +39,7 @@ pub(crate) fn command<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterat
 
 /// Runs a program that needs at most a few minutes.
 pub(crate) fn call<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Ended {
-    run(&command(program, arguments), Duration::from_secs(300))
+    run(&command(program, arguments), Duration::from_mins(5))
 }
 
 impl Ended {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::program::{self, Ended};
 
 /// A service takes its time to start under emulation.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 pub(crate) struct Emulated {
     /// Root file system of its image.

@@ -28,13 +28,13 @@ pub(crate) fn configure(dir: &Path) {
 /// Waits until the registry that the keeper started says where it listens, and answers there.
 pub(crate) fn find(dir: &Path) -> Registry {
     let log = dir.join("registry.log");
-    let host = until("the registry listens", Duration::from_secs(60), || {
+    let host = until("the registry listens", Duration::from_mins(1), || {
         let said = fs::read_to_string(&log).map_err(|error| error.to_string())?;
         let port = said.split("listening on 127.0.0.1:").nth(1).ok_or_else(|| said.clone())?;
         let end = port.find(|c: char| !c.is_ascii_digit()).ok_or("no line end yet")?;
         Ok::<_, String>(format!("127.0.0.1:{}", &port[..end]))
     });
-    until("the registry answers", Duration::from_secs(60), || {
+    until("the registry answers", Duration::from_mins(1), || {
         let answer =
             program::call("curl", ["--silent", "--show-error", "--fail", &format!("http://{host}/v2/")]);
         if answer.code() == 0 { Ok(()) } else { Err(answer.said()) }

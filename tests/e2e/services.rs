@@ -11,7 +11,7 @@ use crate::program;
 use crate::waiting::until;
 use crate::world::{World, built};
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Status and JSON of an answer, or why there was none.
 pub(crate) fn fetch(url: &str, options: &[&str]) -> Result<(u16, Value), String> {
@@ -154,9 +154,9 @@ fn jessys_api_asks_the_core_and_both_are_healthy() {
     let url = api.url(API.port);
     let health = wait_ok(&format!("{url}/api/health"));
     assert_eq!((&health["status"], &health["core"]["status"]), (&json!("ok"), &json!("ok")), "{health}");
-    let (code, words) = fetch(&format!("{url}/api/words?text=the+owl+and+the+mouse"), &[]).unwrap();
+    let (status, words) = fetch(&format!("{url}/api/words?text=the+owl+and+the+mouse"), &[]).unwrap();
     assert_eq!(
-        (code, &words["words"], &words["frequent"][0]),
+        (status, &words["words"], &words["frequent"][0]),
         (200, &json!(5), &json!({ "word": "the", "count": 2 }))
     );
     for container in [&core, &api] {

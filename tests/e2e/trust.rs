@@ -74,7 +74,7 @@ fn a_certificate_of_the_spec_is_trusted_inside_and_no_other() {
     let options = [&volume, "--env=TLS_CERT_FILE=/tls/cert.pem", "--env=TLS_KEY_FILE=/tls/key.pem"];
     let server = network.start(HOST, &options, &world.image(GATEWAY, Variant::Plain));
     let direct = server.url(GATEWAY.port).replace("http://", "https://");
-    until("the TLS server answers", Duration::from_secs(60), || {
+    until("the TLS server answers", Duration::from_mins(1), || {
         fetch(&format!("{direct}/livez"), &["--insecure"])
     });
 

@@ -9,7 +9,7 @@ use std::{env, fs};
 use crate::program::{self, Ended};
 
 /// A cold build of every toolchain's standard library and every dependency, twice, on two slow cores.
-const BUILD: Duration = Duration::from_secs(30 * 60);
+const BUILD: Duration = Duration::from_mins(30);
 
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -20,8 +20,9 @@ impl Workspace {
     /// Copies what imgpack reads; images go to `registry` (`HOST:PORT/NAME`).
     pub(crate) fn copy(root: PathBuf, cache: PathBuf, registry: &str) -> Self {
         let origin = Path::new(env!("CARGO_MANIFEST_DIR"));
-        copy(&origin.join("buildspecs"), &root.join("buildspecs"));
-        copy(&origin.join("fixtures"), &root.join("fixtures"));
+        for part in ["buildspecs", "fixtures/bases", "fixtures/jessy", "fixtures/monkeys-engine"] {
+            copy(&origin.join(part), &root.join(part));
+        }
         let text = fs::read_to_string(origin.join("imgpack.yaml")).unwrap();
         let (before, line) = text.split_once("\nregistry: ").expect("imgpack.yaml names a registry");
         let (_, after) = line.split_once('\n').expect("a line ends");

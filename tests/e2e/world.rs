@@ -111,18 +111,21 @@ impl World {
     fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("imgpack-e2e-").tempdir().unwrap().keep();
         registry::configure(&dir);
+        // A name of this run alone that leaves room for a number in the fifteen bytes of an interface's.
+        let name = dir.file_name().and_then(|name| name.to_str()).expect("a name of its own");
+        let bridges = format!("ie{}-", name.rsplit('-').next().unwrap_or(name));
         let group = program::call("id", ["-g"]).text();
         let mut keeper = Command::new(if is_root() { "sh" } else { "sudo" });
         if !is_root() {
             keeper.args(["-n", "sh"]);
         }
-        keeper.args(["-c", include_str!("keeper.sh"), "keeper"]).arg(&dir).arg(group);
+        keeper.args(["-c", include_str!("keeper.sh"), "keeper"]).arg(&dir).args([&group, &bridges]);
         // In a group of its own Ctrl-C does not reach it: it has to clean up after that.
         let keeper =
             keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = keeper.spawn().unwrap();
         let registry = registry::find(&dir);
-        let engine = engine::find(&dir);
+        let engine = engine::find(&dir, &bridges);
         let cache = env::var_os("IMGPACK_E2E_CACHE").map_or_else(|| dir.join("cache"), PathBuf::from);
         let prefix = format!("{}/imgpack", registry.host);
         let workspace = Workspace::copy(dir.join("workspace"), cache, &prefix);

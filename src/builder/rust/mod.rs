@@ -102,9 +102,7 @@ pub(super) fn build(
     environment.extend(environment::set([("RUSTC_WRAPPER", wrapper.as_os_str())]));
     environment::add(&mut environment, render(&build.env, request.values)?, &[])?;
     if !lock.has_allocator() {
-        runner.note(format!(
-            "`{bin}` uses musl's allocator, which is slow with many threads: consider mimalloc or another"
-        ));
+        runner.note(format!("`{bin}` uses musl's slow allocator: consider another, like mimalloc"));
     }
 
     let mut args: Vec<Argument> =
