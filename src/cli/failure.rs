@@ -188,7 +188,7 @@ pub(super) fn report(errors: &[Error], tails: Tails) -> Exit {
 fn texts(errors: &[&Error], tails: bool) -> Vec<String> {
     let mut found: Vec<(String, Vec<&Task>)> = Vec::new();
     for error in errors {
-        let context: String = error.context.iter().map(|context| format!("{context}: ")).collect();
+        let context = error.context.iter().fold(String::new(), |text, context| text + context + ": ");
         let texts = match &*error.kind {
             ErrorKind::Layers(errors) => errors
                 .iter()

@@ -35,7 +35,7 @@ fn a_file_over_a_directory_of_the_base() {
 fn a_base_without_the_wanted_platform() {
     let env = with_base("linux/amd64");
     env.spec("web", "base: oci:../base\n");
-    assert_snapshot!(env.fails(2, &["build"]), @r"
+    assert_snapshot!(env.fails(2, &["build", "--jobs", "1"]), @r"
     1 image to build for linux/amd64, linux/arm64
     web linux/amd64: reading the base
     web linux/arm64: reading the base
@@ -89,7 +89,7 @@ fn a_damaged_base() {
     // Not from the store, where the good one is.
     fs::remove_dir_all(env.cache()).unwrap();
     let said = env.fails(2, &["build", "--quiet", "--platform", "linux/amd64"]);
-    assert_snapshot!(crate::env::without_digests(&said), @"error: web (linux/amd64): the blob sha256:… of oci:base is damaged: it is sha256:…, 184 bytes instead of 184");
+    assert_snapshot!(crate::env::without_digests(&said), @"error: web (linux/amd64): the blob sha256:… of oci:base is damaged: it is sha256:…");
     fs::remove_file(layer).unwrap();
     let said = env.fails(2, &["build", "--quiet", "--platform", "linux/amd64"]);
     let name = layer.file_name().unwrap().to_str().unwrap();

@@ -69,6 +69,7 @@ fn a_go_program_that_does_not_compile() {
     1 image to build for linux/amd64
     web linux/amd64: reading the base
     web linux/amd64: hashing the sources
+    web linux/amd64: waiting for a builder
     web linux/amd64: building with go
     web linux/amd64: | go: no module dependencies to download
     web linux/amd64: | # example.com/web
@@ -108,8 +109,9 @@ fn a_rust_program_that_does_not_compile() {
     1 image to build for linux/amd64
     core linux/amd64: reading the base
     core linux/amd64: hashing the sources
+    core linux/amd64: waiting for a builder
     core linux/amd64: building with rust
-    note: `core` uses musl's allocator, which is slow with many threads: consider mimalloc or another
+    note: `core` uses musl's slow allocator: consider another, like mimalloc
     core linux/amd64: |    Compiling core v1.0.0 ([dir]/cache/v1/stage/rust-…)
     core linux/amd64: | error[E0308]: mismatched types
     core linux/amd64: |  --> src/main.rs:2:21

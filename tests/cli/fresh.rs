@@ -4,13 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use insta::assert_snapshot;
-use sha2::{Digest as _, Sha256};
 
 use crate::builders::with_rust;
 use crate::env::{Env, files_below, without_digests};
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    imgpack::model::Digest::of(bytes).hex()
 }
 
 /// Makes the record of the one layer that it holds name another blob, as if the layer had come out different then.

@@ -27,7 +27,7 @@ fn json(path: std::path::PathBuf) -> Value {
 fn shape(value: &Value, at: &str, names: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| shape(value, &format!("{at}.{name}"), names))
+            fields.iter().for_each(|(name, value)| shape(value, &format!("{at}.{name}"), names));
         }
         Value::Array(items) => match items.first() {
             Some(first) => shape(first, &format!("{at}[]"), names),
@@ -57,10 +57,11 @@ fn one_reference_on_stdout() {
 
 #[test]
 fn plain_lines() {
+    // One after the other, so that the lines have one order.
     let mut env = Env::with_files();
     env.set("CI", "1");
-    let first = env.succeeds(&["build"]);
-    let second = env.succeeds(&["build"]);
+    let first = env.succeeds(&["build", "--jobs", "1"]);
+    let second = env.succeeds(&["build", "--jobs", "1"]);
     for Ended { stdout, stderr, .. } in [&first, &second] {
         let control = |c: char| c.is_control() && c != '\n';
         assert!(!stdout.contains(control) && !stderr.contains(control), "{stderr:?}");
@@ -99,7 +100,7 @@ fn plain_lines() {
       app     /etc/web/motd                                          6 B
     ");
     env.file("conf/motd", "a longer message of today, and of tomorrow\n").file("conf/new", "x");
-    assert_snapshot!(without_times(&env.succeeds(&["build"]).stderr), @r"
+    assert_snapshot!(without_times(&env.succeeds(&["build", "--jobs", "1"]).stderr), @r"
     1 image to build for linux/amd64, linux/arm64
     web linux/amd64: reading the base
     web linux/arm64: reading the base

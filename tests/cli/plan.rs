@@ -29,6 +29,7 @@ fn plans() {
     );
     assert_snapshot!(said(&env, &["plan"]), @r"
     web (linux/amd64)
+      base          0 B  scratch
       system    to make  user and group
       app       to make  /srv/index.html
       config    to make  2 files in /etc/web
@@ -37,6 +38,7 @@ fn plans() {
     env.succeeds(&["build"]);
     assert_snapshot!(said(&env, &["plan", "web"]), @r"
     web (linux/amd64)
+      base          0 B  scratch
       system      202 B  user and group
       app         135 B  /srv/index.html
       config      184 B  2 files in /etc/web
@@ -45,7 +47,7 @@ fn plans() {
     env.spec("base", "base: static\nplatforms: [linux/amd64]\n");
     assert_snapshot!(said(&env, &["plan", "base"]), @r"
     base (linux/amd64)
-      no layers but the base's
+      base     212.6 kB  static
     ");
     assert_snapshot!(said(&env, &["explain", "base"]), @r"
     base (linux/amd64)
@@ -68,6 +70,7 @@ fn which_rule_takes_a_file() {
     let ended = env.succeeds(&["plan", "--files"]);
     assert_snapshot!(ended.stdout, @r"
     web (linux/amd64)
+      base          0 B  scratch
       app       to make  3 files in /etc/web
     web files conf
       - .env  (secret file)
@@ -128,12 +131,12 @@ fn why_a_program_is_built_again() {
     assert_snapshot!(said(&env, &["explain"]), @r"
     web (linux/amd64)
       build   [key]  to run: no build before this one
-      layers are known when the builder has run
+      app                   known when the builder has run  /app/web
     ");
     assert_snapshot!(said(&env, &["plan"]), @r"
     web (linux/amd64)
-      build   to be run
-      layers are known when the builder has run
+      base          0 B  scratch
+      app      to build  /app/web
     ");
     env.succeeds(&["build"]);
     assert_snapshot!(said(&env, &["explain"]), @r"
@@ -146,7 +149,7 @@ fn why_a_program_is_built_again() {
     web (linux/amd64)
       build   [key]  to run, since
                 input main.go: changed
-      layers are known when the builder has run
+      app                   known when the builder has run  /app/web
     ");
     env.file("service/main.go", GO);
     assert_snapshot!(said(&env, &["explain", "--set", "build.go.ldflags=-w", "--set", "build.go.tags=[x]"]), @r"
@@ -154,7 +157,7 @@ fn why_a_program_is_built_again() {
       build   [key]  to run, since
                 ldflags: `-s -w` → `-w`
                 tags: `` → `x`
-      layers are known when the builder has run
+      app                   known when the builder has run  /app/web
     ");
 }
 

@@ -27,11 +27,11 @@ fn closed_registry(challenge: impl Fn(SocketAddr) -> String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let challenge = challenge(address);
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| refuse(stream, &challenge)));
+    thread::spawn(move || listener.incoming().flatten().for_each(|stream| refuse(&stream, &challenge)));
     address.port()
 }
 
-fn refuse(stream: TcpStream, challenge: &str) {
+fn refuse(mut stream: &TcpStream, challenge: &str) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
@@ -43,7 +43,7 @@ fn refuse(stream: TcpStream, challenge: &str) {
         body.len()
     );
     // A client that went away is no failure of the server.
-    let _ = (&stream).write_all(answer.as_bytes());
+    let _ = stream.write_all(answer.as_bytes());
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_registry_that_is_not_there() {
       because: Connection refused (os error 111)
     hint: is a registry listening on 127.0.0.1:[port]?
     ");
-    assert_snapshot!(said(&["build", "app"]), @r"
+    assert_snapshot!(said(&["build", "app", "--jobs", "1"]), @r"
     1 image to build for linux/amd64, linux/arm64
     app linux/amd64: reading the base
     app linux/arm64: reading the base

@@ -10,7 +10,7 @@ use crate::env::{Env, is_installed, skip};
 fn a_missing_source() {
     let env = Env::with_files();
     env.spec("web", "base: scratch\nfiles: { /etc/web: ../cnof }\n");
-    assert_snapshot!(env.fails(2, &["build"]), @r"
+    assert_snapshot!(env.fails(2, &["build", "--jobs", "1"]), @r"
     1 image to build for linux/amd64, linux/arm64
     web linux/amd64: reading the base
     web linux/arm64: reading the base
@@ -31,8 +31,10 @@ fn a_missing_source() {
     assert_eq!(plan.code, 2);
     assert_snapshot!(format!("{}--\n{}", plan.stdout, plan.stderr), @r"
     web (linux/amd64)
+      base          0 B  scratch
       layers are not known: see the error
     web (linux/arm64)
+      base          0 B  scratch
       layers are not known: see the error
     --
     error: web (linux/amd64, linux/arm64): buildspecs/web.yaml:2:20: `buildspecs/conf` does not exist in the workspace
