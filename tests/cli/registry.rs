@@ -31,7 +31,7 @@ fn closed_registry(challenge: impl Fn(SocketAddr) -> String) -> u16 {
     address.port()
 }
 
-fn refuse(stream: &TcpStream, challenge: &str) {
+fn refuse(mut stream: &TcpStream, challenge: &str) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
     lines.take_while(|line| !line.is_empty()).for_each(drop);
@@ -43,7 +43,7 @@ fn refuse(stream: &TcpStream, challenge: &str) {
         body.len()
     );
     // A client that went away is no failure of the server.
-    let _ = { stream }.write_all(answer.as_bytes());
+    let _ = stream.write_all(answer.as_bytes());
 }
 
 #[test]
