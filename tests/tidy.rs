@@ -30,7 +30,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store", "system", "tar", "tree",
         ],
     ),
-    ("cli", &["ops", "spec", "report", "system", "builder", "registry", "archive", "engine", "store"]),
+    // It gives every error below its words and its exit code.
+    (
+        "cli",
+        &[
+            "archive", "base", "builder", "engine", "ops", "plan", "registry", "report", "spec", "store",
+            "system", "tar", "tree",
+        ],
+    ),
 ];
 
 /// Names that say nothing of what a file knows.
@@ -124,8 +131,17 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn the_pure_core_opens_nothing() {
-    let doors =
-        ["std::fs", "std::env", "std::process", "std::net", "SystemTime", "Instant::now", "File::open"];
+    let doors = [
+        "std::fs",
+        "std::env",
+        "std::process",
+        "net::Tcp",
+        "net::Udp",
+        "ToSocketAddrs",
+        "SystemTime",
+        "Instant::now",
+        "File::open",
+    ];
     let mut wrong = Vec::new();
     for module in ["model", "spec", "plan", "key", "tar", "image", "report"] {
         for path in sources(&root().join("src").join(module)) {

@@ -38,6 +38,9 @@ pub enum ArchiveError {
     /// The target of an archive exists and is no file.
     #[error("{} exists and is not a regular file", .0.display())]
     NotFile(PathBuf),
+    /// The target of a layout exists and is no directory.
+    #[error("{} exists and is not a directory", .0.display())]
+    NotDirectory(PathBuf),
     /// The layout is of a version that imgpack does not know.
     #[error("{} is an OCI image layout of version `{version}`, imgpack writes 1.0.0", path.display())]
     LayoutVersion {
@@ -115,6 +118,7 @@ impl ArchiveError {
                 | Self::SameName(_)
                 | Self::NotLayout(_)
                 | Self::NotFile(_)
+                | Self::NotDirectory(_)
         )
     }
 }

@@ -197,6 +197,9 @@ fn write_blob(
 fn enter(path: &Path, cancel: &Cancel) -> Result<(Undo, File), ArchiveError> {
     loop {
         cancel.check()?;
+        if std_fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
+            return Err(ArchiveError::NotDirectory(path.to_owned()));
+        }
         let mut undo = Undo::default();
         undo.create_dir_all(path)?;
         let lock = match fs::open(path) {

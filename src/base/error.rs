@@ -45,7 +45,7 @@ pub enum BaseError {
         media_type: String,
     },
     /// A blob whose bytes are others than its descriptor says.
-    #[error("the blob {digest} of {base} is damaged: it is {got}, {got_size} bytes instead of {size}")]
+    #[error("the blob {digest} of {base} is damaged: it is {got}{}", other_size(*size, *got_size))]
     Damaged {
         /// The base.
         base: String,
@@ -134,6 +134,10 @@ pub enum BaseError {
     /// Asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+fn other_size(size: u64, got: u64) -> String {
+    if size == got { String::new() } else { format!(", {got} bytes instead of {size}") }
 }
 
 impl BaseError {

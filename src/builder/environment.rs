@@ -10,8 +10,8 @@ use super::caches::private_directory;
 use super::host::SYSTEM_PATH;
 use super::{BuilderError, Caches, Host};
 
-/// 1980-01-02T00:00:00Z, the time of every entry of a layer: what build scripts take for the time of the build.
-const BUILD_TIME: &str = "315619200";
+/// 1980-02-01T00:00:00Z, the time of every entry of a layer: what build scripts take for the time of the build.
+const BUILD_TIME: &str = "318211200";
 
 /// Variables by which a host says how it reaches the network: proxies, CA files, mirrors, registries, git and ssh.
 const NETWORK: [&str; 33] = [

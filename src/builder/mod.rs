@@ -128,7 +128,11 @@ pub fn identify(
 ) -> Result<Tool, BuilderError> {
     match build {
         Build::Go(_) => go::identify(project, host, caches, cancel),
-        Build::Rust(_) => rust::identify(platform, project, host, caches, cancel),
+        Build::Rust(rust) => {
+            // Without a program to build there is nothing to ask a toolchain for.
+            rust::binary_name(rust, project)?;
+            rust::identify(platform, project, host, caches, cancel)
+        }
     }
 }
 

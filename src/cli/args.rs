@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::archive::Destination;
-use crate::model::{Identity, Platform};
+use crate::model::{Identity, Platform, is_tag};
 
 /// Small, reproducible, multi-arch container images of a whole repository, without a daemon.
 #[derive(Debug, Parser)]
@@ -87,7 +87,7 @@ pub(super) struct BuildArguments {
     pub(super) push: bool,
 
     /// Use this tag instead of those of the specs (may be repeated)
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(super) tags: Vec<String>,
 
     /// Write what was built to this file, as JSON
@@ -109,6 +109,14 @@ pub(super) struct BuildArguments {
     /// After a failure finish what does not depend on it; nothing is tagged then
     #[arg(long)]
     pub(super) keep_going: bool,
+}
+
+fn tag(text: &str) -> Result<String, &'static str> {
+    if is_tag(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a tag has up to 128 letters, digits, `_`, `.` and `-`, and begins with no `.` or `-`")
+    }
 }
 
 /// `plan`

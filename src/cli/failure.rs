@@ -1,13 +1,18 @@
 //! The one place that turns errors into words, hints and exit codes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::io;
 
 use crate::base::BaseError;
 use crate::builder::BuilderError;
+use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
+use crate::ops::event::Task;
 use crate::ops::pack::PackError;
 use crate::registry::RegistryError;
+use crate::spec::SelectError;
 use crate::tar::WriteError;
 use crate::tree::TreeError;
 
@@ -80,7 +85,8 @@ fn base_exit(error: &BaseError) -> Exit {
     match error {
         BaseError::Store { .. } => Exit::Machine,
         BaseError::Io(error) if !error.is_not_found() => Exit::Machine,
-        BaseError::Fetch { .. } => Exit::Network,
+        // What a layout of the workspace has not is no matter of the network.
+        BaseError::Fetch { source, .. } => source.downcast_ref().map_or(Exit::Usage, registry_exit),
         BaseError::Cancelled(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }
@@ -111,39 +117,129 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Tree(error) => error.hint(),
+        ErrorKind::Base(BaseError::Fetch { source, .. }) => {
+            source.downcast_ref().and_then(RegistryError::hint)
+        }
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
-        ErrorKind::Layers(errors) => errors.iter().find_map(crate::plan::LayerError::hint),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
         _ => None,
     }
+    .or_else(|| {
+        let cache = matches!(&*error.kind, ErrorKind::Pack(_) | ErrorKind::Store(_));
+        let other = if cache { "set IMGPACK_CACHE to a folder on another" } else { "write to another" };
+        is_full(error).then(|| format!("free some space on that disk, or {other}"))
+    })
+}
+
+/// Whether a disk without space is behind it.
+fn is_full(error: &Error) -> bool {
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+    };
+    let mut cause = error.kind.source();
+    while let Some(error) = cause {
+        if full(error) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether a failed tool's last lines are repeated with its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tails {
+    /// They stand somewhere above, among other things.
+    Always,
+    /// Its output stands right above, but only that of one.
+    OfSeveral,
+    /// The output of each is shown whole.
+    Never,
 }
 
 /// Writes the errors to stderr; the command's exit code.
-///
-/// `tails` repeats a failed tool's last lines, for where its output is not shown whole beside the error.
-pub(super) fn report(errors: &[Error], tails: bool) -> Exit {
-    let mut stderr = std::io::stderr().lock();
+pub(super) fn report(errors: &[Error], tails: Tails) -> Exit {
+    let mut stderr = io::stderr().lock();
     let told: Vec<&Error> = errors.iter().filter(|error| !error.is_cancelled()).collect();
     if told.is_empty() {
-        let _ = std::io::Write::write_all(&mut stderr, b"error: interrupted\n");
+        let _ = io::Write::write_all(&mut stderr, b"error: interrupted\n");
         return Exit::Interrupted;
     }
-    for error in &told {
+    let failures =
+        told.iter().filter(|error| matches!(*error.kind, ErrorKind::Builder(BuilderError::Failed(_))));
+    let tails = match tails {
+        Tails::Always => true,
+        Tails::OfSeveral => failures.count() > 1,
+        Tails::Never => false,
+    };
+    for text in texts(&told, tails) {
         // A terminal that went away takes no more words.
-        let _ = std::io::Write::write_all(&mut stderr, words(error, tails).as_bytes());
+        let _ = io::Write::write_all(&mut stderr, text.as_bytes());
     }
     Exit::of_all(told.into_iter().map(exit))
 }
 
+/// Every different text once, with all images that it is about: the same mistake in the sources of eight images is one.
+fn texts(errors: &[&Error], tails: bool) -> Vec<String> {
+    let mut found: Vec<(String, Vec<&Task>)> = Vec::new();
+    for error in errors {
+        let context = error.context.iter().fold(String::new(), |text, context| text + context + ": ");
+        let texts = match &*error.kind {
+            ErrorKind::Layers(errors) => errors
+                .iter()
+                .map(|error| format!("error: {context}{error}\n{}", hint_line(error.hint())))
+                .collect(),
+            _ => vec![words(error, &context, tails)],
+        };
+        for text in texts {
+            match found.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, tasks)) => tasks.extend(&error.tasks),
+                None => found.push((text, error.tasks.iter().collect())),
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|(text, tasks)| match text.strip_prefix("error: ") {
+            Some(rest) if !tasks.is_empty() => format!("error: {}: {rest}", subject(&tasks)),
+            _ => text,
+        })
+        .collect()
+}
+
+/// Images that are named in one message.
+const NAMED: usize = 4;
+
+/// `gateway (linux/amd64)`, `api, web (linux/amd64, linux/arm64)`, `api, authz, blog, gateway and 4 more`.
+fn subject(tasks: &[&Task]) -> String {
+    let mut images: BTreeMap<&Identity, BTreeSet<Platform>> = BTreeMap::new();
+    for task in tasks {
+        images.entry(&task.identity).or_default().insert(task.platform);
+    }
+    let list = |words: Vec<String>| words.join(", ");
+    let mut text = list(images.keys().take(NAMED).map(ToString::to_string).collect());
+    if images.len() > NAMED {
+        let _ = write!(text, " and {} more", images.len() - NAMED);
+    }
+    let mut platforms = images.into_values();
+    match platforms.next() {
+        Some(first) if platforms.all(|others| others == first) => {
+            let _ = write!(text, " ({})", list(first.iter().map(ToString::to_string).collect()));
+        }
+        _ => {}
+    }
+    text
+}
+
 /// The error, its causes one a line, the tool's last lines, the hint.
-fn words(error: &Error, tails: bool) -> String {
+fn words(error: &Error, context: &str, tails: bool) -> String {
     let mut text = String::new();
-    if let ErrorKind::Spec(problems) = &*error.kind {
+    if let ErrorKind::Spec(problems) | ErrorKind::Select(SelectError::Set(problems)) = &*error.kind {
         text.push_str(&problems.to_string());
         if !text.ends_with('\n') {
             text.push('\n');
@@ -151,12 +247,7 @@ fn words(error: &Error, tails: bool) -> String {
         return text;
     }
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "error: {}{}",
-        error.context.iter().map(|c| c.clone() + ": ").collect::<String>(),
-        error.kind
-    );
+    let _ = writeln!(text, "error: {context}{}", error.kind);
     let mut cause = error.kind.source();
     while let Some(error) = cause {
         let _ = writeln!(text, "  because: {error}");
@@ -167,8 +258,10 @@ fn words(error: &Error, tails: bool) -> String {
             let _ = writeln!(text, "  | {line}");
         }
     }
-    if let Some(hint) = hint(error) {
-        let _ = writeln!(text, "hint: {hint}");
-    }
+    text.push_str(&hint_line(hint(error)));
     text
+}
+
+fn hint_line(hint: Option<String>) -> String {
+    hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default()
 }

@@ -6,14 +6,16 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use clap::Parser as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::args::{Arguments, Command, Selection};
-use super::failure::{self, Exit};
-use super::progress::Mode;
+use super::failure::{self, Exit, Tails};
+use super::progress::{Mode, Plain};
 use super::style::Style;
 use super::verbs;
 use crate::model::Platform;
@@ -31,6 +33,8 @@ pub(super) struct Settings {
     pub(super) workspace: Option<PathBuf>,
     pub(super) quiet: bool,
     pub(super) cancel: Cancel,
+    /// Whether the output of the builder that failed stands right above.
+    failure_above: Arc<AtomicBool>,
 }
 
 /// Runs the command line of this process.
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
         workspace: arguments.workspace,
         quiet: arguments.quiet,
         cancel: cancel.clone(),
+        failure_above: Arc::default(),
     };
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
@@ -58,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
     };
-    let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.is_plain()));
+    let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));
     let exit = match signal.load(Ordering::SeqCst) {
         0 => exit,
         received if received == signal_number(SIGINT) => Exit::Interrupted,
@@ -71,21 +76,35 @@ fn signal_number(signal: i32) -> usize {
     usize::try_from(signal).unwrap_or_default()
 }
 
-/// The first Ctrl-C asks to stop, the second ends the process at once.
+/// The first Ctrl-C asks to stop; the second kills the children, and ends the process if it does not end by itself.
 fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
     let received = Arc::new(AtomicUsize::new(0));
     // Also when the terminal is closed: builders run in groups of their own, and nobody else would stop them.
-    for (signal, exit) in
-        [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated), (SIGHUP, Exit::Terminated)]
-    {
-        // The order counts: what is registered first runs first, so the flag is still unset at the first signal.
-        // Without handlers the signals still end the process, only less tidily.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, exit as i32, cancel.flag());
+    // Without handlers the signals still end the process, only less tidily.
+    for signal in STOP {
         let _ = signal_hook::flag::register_usize(signal, Arc::clone(&received), signal_number(signal));
         let _ = signal_hook::flag::register(signal, cancel.flag());
     }
+    if let Ok(mut signals) = Signals::new(STOP) {
+        let cancel = cancel.clone();
+        std::thread::spawn(move || {
+            if let Some(signal) = signals.forever().nth(1) {
+                cancel.cancel_at_once();
+                std::thread::sleep(LAST_MOMENT);
+                let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
+                #[expect(clippy::exit, reason = "the user does not want to wait for what does not stop")]
+                std::process::exit(exit as i32);
+            }
+        });
+    }
     received
 }
+
+/// Signals that ask to stop.
+const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// What is left after the second signal.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 impl Settings {
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
@@ -135,7 +154,9 @@ impl Settings {
     pub(super) fn cache(&self) -> Result<PathBuf, Error> {
         let below =
             |name: &str, rest: &str| self.variable(name).map(|folder| PathBuf::from(folder).join(rest));
-        let folder = below("IMGPACK_CACHE", "")
+        let folder = self
+            .variable("IMGPACK_CACHE")
+            .map(PathBuf::from)
             .or_else(|| below("XDG_CACHE_HOME", "imgpack"))
             .or_else(|| below("HOME", ".cache/imgpack"))
             .ok_or_else(|| {
@@ -156,8 +177,12 @@ impl Settings {
         Mode::of(self.quiet, terminal, self.variable("CI").is_some(), style)
     }
 
-    fn is_plain(&self) -> bool {
-        matches!(self.mode(), Mode::Plain)
+    fn tails(&self) -> Tails {
+        match self.mode() {
+            Mode::Plain if self.failure_above.load(Ordering::SeqCst) => Tails::OfSeveral,
+            Mode::Plain => Tails::Always,
+            _ => Tails::Never,
+        }
     }
 
     fn environment_value(&self, name: &str) -> Option<&OsStr> {
@@ -173,7 +198,12 @@ impl Settings {
         verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let store = Store::open(&self.cache()?)?;
-        let observer = mode.observer();
+        let observer = match mode {
+            Mode::Plain => {
+                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
+            }
+            mode => mode.observer(),
+        };
         let docker_config = self
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)
@@ -204,10 +234,13 @@ impl Settings {
     pub(super) fn created(&self) -> Result<Option<String>, Error> {
         let Some(text) = self.environment.get(&OsString::from("SOURCE_DATE_EPOCH")) else { return Ok(None) };
         let wrong = || {
-            Error::usage(format!(
-                "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
-                text.to_string_lossy()
-            ))
+            Error::usage_with_hint(
+                format!(
+                    "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
+                    text.to_string_lossy()
+                ),
+                "unset it, or set it to what `git log -1 --format=%ct` prints",
+            )
         };
         let seconds: i64 = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
         let time = jiff::Timestamp::from_second(seconds).ok().filter(|_| seconds >= 0).ok_or_else(wrong)?;

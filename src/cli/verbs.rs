@@ -37,7 +37,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         for spec in &mut specs {
             spec.tags.clone_from(&tags);
         }
-        two_images_one_tag(&specs).map_err(one)?;
+        two_images_one_tag(&specs, &arguments.tags[0]).map_err(one)?;
     }
     let mut options = BuildOptions {
         platforms: arguments.selection.platforms.clone(),
@@ -105,16 +105,19 @@ fn start_time() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos())
 }
 
-fn two_images_one_tag(specs: &[ImageSpec]) -> Result<(), Error> {
+fn two_images_one_tag(specs: &[ImageSpec], tag: &str) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
     match specs.iter().find(|spec| !seen.insert(&spec.repository)) {
         None => Ok(()),
         Some(second) => {
             let first = specs.iter().find(|spec| spec.repository == second.repository).unwrap_or(second);
-            Err(Error::usage(format!(
-                "--tag gives {} and {} the same name in {}",
-                first.identity, second.identity, second.repository
-            )))
+            Err(Error::usage_with_hint(
+                format!(
+                    "--tag gives {} and {} one name, {}:{tag}",
+                    first.identity, second.identity, second.repository
+                ),
+                "name one of them alone, or leave --tag out",
+            ))
         }
     }
 }
@@ -254,6 +257,9 @@ fn plan_text(text: &mut String, explanation: &Explanation, specs: &[ImageSpec]) 
     for layer in explanation.layers.iter().flatten() {
         let _ = writeln!(text, "  {:<7} {}  {}", layer.class, state(layer), layer.title);
     }
+    if explanation.layers.is_none() {
+        text.push_str(UNKNOWN);
+    }
 }
 
 fn state(layer: &LayerStep) -> String {
@@ -283,7 +289,14 @@ fn explain_text(text: &mut String, explanation: &Explanation) {
             let _ = writeln!(text, "            because {fact}");
         }
     }
+    match explanation.layers.as_deref() {
+        None => text.push_str(UNKNOWN),
+        Some([]) => text.push_str("  no layers but the base's\n"),
+        Some(_) => {}
+    }
 }
+
+const UNKNOWN: &str = "  layers are not known: see the error\n";
 
 /// At most so many changes of one step are named.
 const CHANGES: usize = 8;

@@ -27,5 +27,5 @@ pub use identity::{Identity, IdentityError};
 pub use image_path::{ImagePath, ImagePathError};
 pub use layer::{Compression, Layer};
 pub use platform::{Architecture, Platform, PlatformError};
-pub use reference::{ImageRef, ReferenceError, Repository};
+pub use reference::{ImageRef, ReferenceError, Repository, is_tag};
 pub use size::{Size, SizeError};

@@ -119,9 +119,13 @@ pub fn plan_image(
 
     let workdir = config.workdir.as_deref().and_then(|path| ImagePath::parse(path).ok());
     let present: Vec<&Entries> = parts.iter().map(|part| &part.entries).collect();
-    let last =
-        last_directories(directories, &config.volumes, workdir.as_ref(), config.owner, facts, &present)
-            .map_err(crate::plan::LayerError::from)?;
+    let asked = match &spec.image.volumes {
+        Inherit::Set(volumes) => volumes.clone(),
+        _ => BTreeSet::new(),
+    };
+    let (volumes, workdir) = (&config.volumes, workdir.as_ref());
+    let last = last_directories(directories, volumes, &asked, workdir, config.owner, facts, &present)
+        .map_err(crate::plan::LayerError::from)?;
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
     Ok(PlannedImage { platform, base: Arc::clone(base), config, layers })

@@ -52,13 +52,15 @@ pub struct Built {
     pub images: Vec<BuiltImage>,
     /// What went wrong; images that need it are missing.
     pub errors: Vec<Error>,
-    /// With `fresh`: layers whose bytes are not those recorded under the same key.
+    /// With `fresh`: programs and layers whose bytes are not those recorded under the same key.
     pub differing: Vec<String>,
 }
 
 /// Builds `specs` into the store.
 pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
     let session = Session::new(machine, options);
+    // A tag without a value is known before anything is built.
+    specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.prepare(specs)?;
     let mut built = Built::default();
     built.errors.append(&mut prepared.errors);
@@ -85,20 +87,32 @@ fn compile(
 ) -> BTreeMap<KeyDigest, CompileRecord> {
     let mut records = BTreeMap::new();
     let mut missing: Vec<Compile> = Vec::new();
+    let mut known: Vec<Option<CompileRecord>> = Vec::new();
     for compile in std::mem::take(&mut prepared.compiles) {
-        let recorded = if options.fresh.is_some() { None } else { session.recorded(&compile.key) };
-        match recorded {
-            Some(record) => drop(records.insert(compile.key.digest(), record)),
-            None => missing.push(compile),
+        match session.recorded(&compile.key) {
+            Some(record) if options.fresh.is_none() => drop(records.insert(compile.key.digest(), record)),
+            recorded => {
+                missing.push(compile);
+                known.push(recorded);
+            }
         }
     }
-    for (compile, result) in missing.iter().zip(session.run(&missing)) {
+    for ((compile, known), result) in missing.iter().zip(known).zip(session.run(&missing)) {
         match result {
-            Ok(record) => drop(records.insert(compile.key.digest(), record)),
-            Err(error) => built.errors.push(match compile.tasks.first() {
-                Some(task) => error.of(&task.identity, task.platform),
-                None => error,
-            }),
+            Ok(record) => {
+                let known = known.iter().flat_map(|known| &known.artefacts);
+                built.differing.extend(known.zip(&record.artefacts).filter_map(|(old, new)| {
+                    let task = compile.tasks.first()?;
+                    (old.digest != new.digest).then(|| {
+                        format!(
+                            "{} ({}): the program {}, and the layer that holds it: recorded {}, made {}",
+                            task.identity, task.platform, new.name, old.digest, new.digest
+                        )
+                    })
+                }));
+                records.insert(compile.key.digest(), record);
+            }
+            Err(error) => built.errors.push(compile.tasks.iter().fold(error, Error::of)),
         }
     }
     tell_causes(&mut built.errors);
@@ -138,7 +152,7 @@ fn pack(
             options.fresh.is_some(),
             machine.cancel,
         )
-        .map_err(|error| Error::from(error).of(&target.task.identity, target.task.platform))?;
+        .map_err(|error| Error::from(error).of(&target.task))?;
         machine.observer.event(Event::Layer {
             task: target.task.clone(),
             class: layer.class,
@@ -195,7 +209,7 @@ fn assemble(
                 continue;
             };
             let image = finish_image(spec, plan, &made, options.created.as_deref())
-                .map_err(|error| error.of(&target.task.identity, target.task.platform))?;
+                .map_err(|error| error.of(&target.task))?;
             for document in [&image.config, &image.manifest] {
                 machine.store.put_bytes(&document.bytes)?;
             }

@@ -3,7 +3,7 @@ use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
-use crate::model::{Platform, ReferenceError};
+use crate::model::ReferenceError;
 use crate::plan::{ComposeError, LayerError, SettingsError};
 use crate::registry::RegistryError;
 use crate::spec::{Problems, SelectError, Site};
@@ -12,12 +12,15 @@ use crate::system::{Cancelled, IoError};
 use crate::tar::WriteError;
 use crate::tree::TreeError;
 
+use super::event::Task;
 use super::pack::PackError;
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
 pub struct Error {
-    /// What it was about: an identity and platform, a place in a spec. Outermost first.
+    /// The images that have it.
+    pub tasks: Vec<Task>,
+    /// What it was about: a place in a spec. Outermost first.
     pub context: Vec<String>,
     /// What happened.
     pub kind: Box<ErrorKind>,
@@ -98,7 +101,7 @@ pub enum ErrorKind {
 
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
-        Self { context: Vec::new(), kind: Box::new(error.into()) }
+        Self { tasks: Vec::new(), context: Vec::new(), kind: Box::new(error.into()) }
     }
 }
 
@@ -131,8 +134,9 @@ impl Error {
 
     /// The same error, said of one image and platform.
     #[must_use]
-    pub fn of(self, identity: &crate::model::Identity, platform: Platform) -> Self {
-        self.about(format!("{identity} ({platform})"))
+    pub fn of(mut self, task: &Task) -> Self {
+        self.tasks.push(task.clone());
+        self
     }
 
     /// The same error, said of something.
@@ -147,7 +151,9 @@ impl Error {
         matches!(
             &*self.kind,
             ErrorKind::Cancelled(_)
+                | ErrorKind::Base(BaseError::Cancelled(_))
                 | ErrorKind::Builder(BuilderError::Cancelled(_))
+                | ErrorKind::Engine(EngineError::Cancelled(_))
                 | ErrorKind::Tree(TreeError::Cancelled(_))
                 | ErrorKind::Pack(PackError::Write(WriteError::Cancelled))
                 | ErrorKind::Archive(ArchiveError::Cancelled(_))

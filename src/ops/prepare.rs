@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::assemble::{PlannedImage, plan_image};
 use super::bases::Bases;
 use super::compile::{Compile, CompileRecord};
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::parallel::parallel;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
-use crate::builder::{self, Caches, Host};
+use crate::builder::{self, BuilderError, Caches, Host};
 use crate::key::Key;
 use crate::model::{KeyDigest, Platform};
 use crate::registry::Registry;
@@ -127,13 +127,7 @@ impl<'a> Session<'a> {
         let mut targets = self.targets(&specs)?;
         self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
         let mut errors: Vec<Error> = Vec::new();
-        // The same mistake in the sources of eight images is one mistake.
-        let mut tell = |target: &Target, error: Error| {
-            let text = error.kind.to_string();
-            if !errors.iter().any(|known: &Error| known.kind.to_string() == text) {
-                errors.push(error.of(&target.task.identity, target.task.platform));
-            }
-        };
+        let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
         let bases = Bases::new(self.machine, &self.sources);
         let loaded = parallel(self.machine.jobs, &targets, |target| {
             self.phase(target, Phase::Base);
@@ -170,7 +164,7 @@ impl<'a> Session<'a> {
                 &|value| self.volatile(value),
             )
             .map(Some)
-            .map_err(|error| error.of(&target.task.identity, target.task.platform))
+            .map_err(|error| error.of(&target.task))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {
@@ -202,7 +196,11 @@ impl<'a> Session<'a> {
             let platforms: Vec<Platform> = spec.platforms.iter().filter(wanted).copied().collect();
             if platforms.is_empty() {
                 let has = spec.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Error::usage(format!("{} is built for {has} only", spec.identity)).at(&spec.site));
+                return Err(Error::usage_with_hint(
+                    format!("{} is built for {has} only", spec.identity),
+                    "name another --platform, or add this one to its `platforms`",
+                )
+                .at(&spec.site));
             }
             for platform in platforms {
                 let task = Task { identity: spec.identity.clone(), platform };
@@ -235,6 +233,10 @@ impl<'a> Session<'a> {
                         found.len() - 1
                     });
                     found[index].tasks.push(target.task.clone());
+                }
+                Err(error) if matches!(*error.kind, ErrorKind::Builder(BuilderError::Project { .. })) => {
+                    let error = error.at(&target.spec.source.dir.site);
+                    tell(target, error);
                 }
                 Err(error) => tell(target, error),
             }

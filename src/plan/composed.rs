@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::layers::LayerPart;
 use crate::model::{
     BaseFacts, Class, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, ImagePathError, Owner,
@@ -174,12 +177,20 @@ fn checked(certificate: &Certificate) -> Result<String, ComposeError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(ComposeError::PrivateKey { origin: origin.clone(), path: path.clone() });
     }
-    let begins = text.matches("-----BEGIN CERTIFICATE-----").count();
-    if begins == 0 || begins != text.matches("-----END CERTIFICATE-----").count() {
+    let mut blocks = text.split("-----BEGIN CERTIFICATE-----").skip(1).peekable();
+    if blocks.peek().is_none() || !blocks.all(is_certificate) {
         return Err(ComposeError::NotCertificates { origin: origin.clone(), path: path.clone() });
     }
     // A file from another system must not change the bytes.
     Ok(joined(&text.replace("\r\n", "\n"), ""))
+}
+
+/// Whether base64 stands between the beginning of a certificate and its end.
+fn is_certificate(block: &str) -> bool {
+    let content = block.split_once("-----END CERTIFICATE-----").map(|(content, _)| content);
+    let bytes =
+        content.and_then(|text| STANDARD.decode(text.split_ascii_whitespace().collect::<String>()).ok());
+    bytes.is_some_and(|bytes| !bytes.is_empty())
 }
 
 /// `first` ended by a newline, then `second`.

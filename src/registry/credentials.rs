@@ -10,8 +10,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
+use super::credential_helper as helper;
 use super::error::Looked;
-use super::helper;
 use crate::model::Repository;
 
 /// A text that no message shows.

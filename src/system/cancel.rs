@@ -3,7 +3,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Asks long work to stop; every clone is the same flag.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    urgent: Arc<AtomicBool>,
+}
 
 /// The work was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +20,20 @@ impl Cancel {
     }
     /// Sets it.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
+    }
+    /// Sets it, and asks that nothing is waited for.
+    pub fn cancel_at_once(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+        self.cancel();
+    }
+    /// Whether nothing is to be waited for.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::SeqCst)
     }
     /// Whether it is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
     }
     /// An error once it is set: `cancel.check()?` in loops.
     pub fn check(&self) -> Result<(), Cancelled> {
@@ -29,6 +41,6 @@ impl Cancel {
     }
     /// The flag itself, for a signal handler.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.asked)
     }
 }

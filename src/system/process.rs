@@ -137,7 +137,7 @@ pub fn run(
                     group.signal(Signal::TERM);
                     ending = Some(Instant::now());
                 }
-                Some(at) if at.elapsed() > GRACE => group.signal(Signal::KILL),
+                Some(at) if at.elapsed() > GRACE || cancel.is_urgent() => group.signal(Signal::KILL),
                 Some(_) => {}
             }
         }
@@ -268,6 +268,22 @@ mod tests {
         let state =
             std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z") || state.contains(") X"), "{state}");
+    }
+
+    #[test]
+    fn urgent_work_is_not_given_time() {
+        let cancel = Cancel::new();
+        let mut begin = None;
+        let error = run(
+            shell("trap '' TERM; echo; while :; do read -r x < /dev/zero; done"),
+            &cancel,
+            &mut |_, _| {
+                cancel.cancel_at_once();
+                begin = Some(Instant::now());
+            },
+        );
+        assert!(matches!(error, Err(ProcessError::Cancelled(_))));
+        assert!(begin.unwrap().elapsed() < GRACE);
     }
 
     #[test]

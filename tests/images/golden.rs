@@ -82,9 +82,11 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn fixed_trees_have_fixed_digests() {
     let workspace = workspace();
     let (built, layout) = workspace.layout("layout", &[]);
+    // Entries are listed at the first layer that has them.
+    let mut listed = Vec::new();
     for service in ["on-static", "on-scratch", "with-docker-types", "with-components"] {
         let mut text = format!("root {}\n", built.root(service));
-        let mut seen = Vec::new();
+        let mut layers = Vec::new();
         for platform in PLATFORMS {
             if service == "with-components" && platform != PLATFORMS[0] {
                 continue;
@@ -97,12 +99,13 @@ fn fixed_trees_have_fixed_digests() {
                     "{platform} layer {} diff {} {}: {}",
                     layer.digest, layer.diff_id, layer.class, layer.title
                 );
-                if !seen.contains(&layer) {
-                    seen.push(layer);
+                if !listed.contains(&layer.digest) {
+                    listed.push(layer.digest.clone());
+                    layers.push(layer);
                 }
             }
         }
-        for layer in seen {
+        for layer in layers {
             let _ = writeln!(text, "\n{}: {}", layer.class, layer.title);
             for entry in layout.entries(&layer.digest) {
                 // 1980-02-01

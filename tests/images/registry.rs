@@ -1,9 +1,10 @@
 //! Debian's `docker-registry`, on loopback, on a port of its own, for one test.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -11,8 +12,8 @@ pub(crate) struct Registry {
     process: Child,
     /// `127.0.0.1:PORT`
     pub(crate) host: String,
-    /// `GET /v2/…`, a line for each request that it answered.
-    requests: Arc<Mutex<Vec<String>>>,
+    /// `GET /v2/…` for each request that it answered.
+    requests: Receiver<String>,
 }
 
 impl Registry {
@@ -29,12 +30,12 @@ impl Registry {
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (answered, requests) = mpsc::channel();
         let (said, ports) = mpsc::channel();
         let outputs: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(process.stdout.take().unwrap()), Box::new(process.stderr.take().unwrap())];
         for output in outputs {
-            let (said, requests) = (said.clone(), Arc::clone(&requests));
+            let (said, answered) = (said.clone(), answered.clone());
             // It ends when the registry does.
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -45,7 +46,7 @@ impl Registry {
                     // The access log: `… "GET /v2/… HTTP/1.1" 200 …`
                     if let Some((request, _)) = line.split_once(" HTTP/1.1\"") {
                         let request = request.rsplit('"').next().unwrap_or_default();
-                        requests.lock().unwrap().push(request.to_owned());
+                        let _ = answered.send(request.to_owned());
                     }
                 }
             });
@@ -59,7 +60,18 @@ impl Registry {
 
     /// The requests that it answered since this was last asked.
     pub(crate) fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut *self.requests.lock().unwrap())
+        // Its log may come late: when it has this, it has all before.
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        let marker = "GET /v2/marker";
+        write!(stream, "{marker} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.host).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        let mut requests = Vec::new();
+        loop {
+            match self.requests.recv_timeout(Duration::from_secs(60)).expect("the registry logs a request") {
+                request if request == marker => return requests,
+                request => requests.push(request),
+            }
+        }
     }
 }
 

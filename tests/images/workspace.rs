@@ -24,7 +24,7 @@ impl Workspace {
         let workspace = Self { dir, root };
         workspace.write(
             "imgpack.yaml",
-            &format!("apiVersion: imgpack/v1\nregistry: registry.example/team\n{text}"),
+            format!("apiVersion: imgpack/v1\nregistry: registry.example/team\n{text}"),
         );
         workspace
     }

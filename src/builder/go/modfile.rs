@@ -24,8 +24,8 @@ impl Module {
     pub(super) fn of(project: &Project) -> Result<Self, BuilderError> {
         let Some(modfile) = project.nearest(&["go.mod"]) else {
             return Err(BuilderError::Project {
-                path: project.dir.clone(),
-                reason: "there is no go.mod in this directory, nor above it in the source root".to_owned(),
+                path: "go.mod".to_owned(),
+                reason: "there is none in `source.dir`, nor above it in the source root".to_owned(),
                 hint: Some("run `go mod init`, or set `source.dir` to the module".to_owned()),
             });
         };
@@ -193,7 +193,7 @@ mod tests {
         for (text, message) in cases {
             assert_eq!(module(".", &[("go.mod", text)]).unwrap_err(), message);
         }
-        let message = ".: there is no go.mod in this directory, nor above it in the source root";
+        let message = "go.mod: there is none in `source.dir`, nor above it in the source root";
         assert_eq!(module(".", &[]).unwrap_err(), message);
         assert!(
             module(".", &[("go.mod", "module m\nreplace a v1 => b.example/c v2\nreplace d => ./d")]).is_ok()

@@ -26,7 +26,7 @@ pub use manifest::binary_name;
 pub(super) use toolchain::identify;
 
 /// Raised when the same request would give other bytes.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 fn triple(build: &RustBuild, platform: Platform) -> &'static str {
     match build.target {

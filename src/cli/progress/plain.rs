@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::kept::Kept;
@@ -23,12 +24,22 @@ struct State<W> {
     /// Destinations whose begin was told, and those whose end was.
     begun: BTreeSet<String>,
     ended: BTreeSet<String>,
+    /// Whose output is the last thing that was told.
+    speaker: Option<Task>,
+    failure_above: Arc<AtomicBool>,
 }
 
 impl<W: Write + Send> Plain<W> {
     /// Tells everything.
     pub fn new(writer: W) -> Self {
         Self::with(writer, false)
+    }
+
+    /// Is true while the last thing told is the output of what failed.
+    #[must_use]
+    pub fn with_failure_above(self, flag: Arc<AtomicBool>) -> Self {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failure_above = flag;
+        self
     }
 
     /// Tells warnings, and the output of what failed.
@@ -43,6 +54,8 @@ impl<W: Write + Send> Plain<W> {
             kept: BTreeMap::new(),
             begun: BTreeSet::new(),
             ended: BTreeSet::new(),
+            speaker: None,
+            failure_above: Arc::default(),
         };
         Self { quiet, state: Mutex::new(state) }
     }
@@ -62,11 +75,20 @@ impl<W: Write> State<W> {
     }
 
     fn loud(&mut self, event: Event) {
+        match &event {
+            Event::Output { task, .. } => self.speaker = Some(task.clone()),
+            Event::Failed { .. } => {}
+            _ => self.speaker = None,
+        }
+        let above = matches!(event, Event::Failed { .. }) && self.speaker.is_some();
+        self.failure_above.store(above, Ordering::SeqCst);
         match event {
             Event::Tasks(tasks) => {
-                let images =
-                    if tasks.len() == 1 { "1 image".to_owned() } else { format!("{} images", tasks.len()) };
-                self.say(&format!("{images} to build"));
+                let images: BTreeSet<_> = tasks.iter().map(|task| &task.identity).collect();
+                let platforms: BTreeSet<_> = tasks.iter().map(|task| task.platform.to_string()).collect();
+                let platforms = platforms.into_iter().collect::<Vec<_>>().join(", ");
+                let plural = if images.len() == 1 { "" } else { "s" };
+                self.say(&format!("{} image{plural} to build for {platforms}", images.len()));
             }
             Event::Phase { task, phase } => self.about(&task, &words(&phase)),
             Event::Output { task, text } => self.about(&task, &format!("| {text}")),
@@ -165,7 +187,7 @@ mod tests {
     #[test]
     fn every_line_says_what_it_is_about() {
         insta::assert_snapshot!(told(Plain::new(Vec::new())), @r#"
-        2 images to build
+        2 images to build for linux/amd64, linux/arm64
         gateway@alpine linux/amd64: hashing the sources
         gateway@alpine linux/amd64: building with go
         gateway@alpine linux/amd64: | go: downloading�x �[31mred�

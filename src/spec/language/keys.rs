@@ -143,7 +143,11 @@ impl Key for PlaceKey {
             return Ok(());
         }
         ImagePath::parse(text).map(drop).map_err(|error| {
-            Wrong::new(error.to_string()).hint("the short form of `files` is target: source")
+            let wrong = Wrong::new(error.to_string());
+            if text.starts_with('/') {
+                return wrong;
+            }
+            wrong.hint("the short form of `files` is target: source")
         })
     }
 }

@@ -1,3 +1,4 @@
+use crate::model::is_tag;
 use crate::spec::shape::{FromText, Origin, Wrong};
 
 /// Longest `registry/repository` (distribution's reference grammar).
@@ -85,10 +86,7 @@ pub(in crate::spec) fn check_repository(text: &str) -> Result<(), String> {
 
 /// What is wrong with `text` as a tag.
 pub(in crate::spec) fn check_tag(text: &str) -> Result<(), String> {
-    let good = (1..=128).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
-        && !text.starts_with(['.', '-']);
-    if good { Ok(()) } else { Err(format!("`{text}` is not a tag")) }
+    if is_tag(text) { Ok(()) } else { Err(format!("`{text}` is not a tag")) }
 }
 
 /// `registry:` of the workspace: a host and, with most registries, a path.

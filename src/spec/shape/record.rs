@@ -214,12 +214,14 @@ fn unknown<R: Record>(name: &str, entry: &Entry, reader: &mut Reader<'_>) {
     } else {
         Some(format!("known are {}", names.join(", ")))
     };
-    let place = match R::LABEL {
+    let place = match (R::LABEL, reader.at()) {
+        // `--set` begins at the top.
+        ("", "") => String::new(),
         // One type with several homes.
-        "" => format!("`{}`", reader.at()),
-        label => label.to_owned(),
+        ("", at) => format!(" in `{at}`"),
+        (label, _) => format!(" in {label}"),
     };
-    reader.say(entry.key, format!("unknown field `{name}` in {place}")).maybe_hint(hint);
+    reader.say(entry.key, format!("unknown field `{name}`{place}")).maybe_hint(hint);
 }
 
 /// `start_period` or `start-period` as `startPeriod`.
