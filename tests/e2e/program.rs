@@ -14,7 +14,8 @@ pub(crate) struct Ended {
 /// Runs `command` to its end; after `deadline` it is killed.
 pub(crate) fn run(command: &Command, deadline: Duration) -> Ended {
     let mut limited = Command::new("timeout");
-    limited.args(["--kill-after=10", &deadline.as_secs().to_string()]);
+    // In the foreground: Ctrl-C reaches it too.
+    limited.args(["--foreground", "--kill-after=10", &deadline.as_secs().to_string()]);
     limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         match value {
