@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn refusals_name_the_path_and_the_way_out() {
         let temporary = workspace();
-        let relative = Some("paths are relative to the file that they are written in");
+        let relative = None;
         for (path, message, hint) in [
             (
                 "conf/ap.toml",
