@@ -116,6 +116,9 @@ fn hint(error: &Error) -> Option<String> {
     match &*error.kind {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
+        ErrorKind::Tree(TreeError::Missing { path, nearest: None }) if is_beside(path, &error.context) => {
+            Some("paths are relative to the file that they are written in".to_owned())
+        }
         ErrorKind::Tree(error) => error.hint(),
         ErrorKind::Base(BaseError::Fetch { source, .. }) => {
             source.downcast_ref().and_then(RegistryError::hint)
@@ -134,6 +137,15 @@ fn hint(error: &Error) -> Option<String> {
         let other = if cache { "set IMGPACK_CACHE to a folder on another" } else { "write to another" };
         is_full(error).then(|| format!("free some space on that disk, or {other}"))
     })
+}
+
+/// Whether a path leads below the folder of the spec that it was written in (`buildspecs/web.yaml:2:20`).
+fn is_beside(path: &str, context: &[String]) -> bool {
+    let folder = |site: &String| {
+        let (file, _) = site.split_once(':')?;
+        file.rsplit_once('/').map(|(folder, _)| format!("{folder}/"))
+    };
+    context.iter().filter_map(folder).any(|folder| path.starts_with(&folder))
 }
 
 /// Whether a disk without space is behind it.

@@ -132,9 +132,6 @@ impl TreeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
-            Self::Missing { nearest: None, .. } => {
-                Some("paths are relative to the file that they are written in".to_owned())
-            }
             Self::LfsPointer { .. } => Some("git lfs pull".to_owned()),
             Self::Submodule { path } => Some(format!("git submodule update --init {path}")),
             Self::ThroughLink { .. } => Some("name the file where it really is".to_owned()),

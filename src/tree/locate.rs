@@ -215,7 +215,6 @@ mod tests {
     #[test]
     fn refusals_name_the_path_and_the_way_out() {
         let temporary = workspace();
-        let relative = Some("paths are relative to the file that they are written in");
         for (path, message, hint) in [
             (
                 "conf/ap.toml",
@@ -227,8 +226,8 @@ mod tests {
                 "`cnof/app.toml` does not exist in the workspace",
                 Some("did you mean `conf`?"),
             ),
-            ("conf/app.toml/x", "`conf/app.toml/x` does not exist in the workspace", relative),
-            ("zzz", "`zzz` does not exist in the workspace", relative),
+            ("conf/app.toml/x", "`conf/app.toml/x` does not exist in the workspace", None),
+            ("zzz", "`zzz` does not exist in the workspace", None),
             (
                 "abs/passwd",
                 "`abs` is a symbolic link to the absolute path `/etc`, which means another place on every machine",

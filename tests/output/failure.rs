@@ -109,7 +109,7 @@ fn wrong_targets_are_named() {
     let shown = root.path().display();
     for (form, name, message) in [
         ("oci", "full", format!("{shown}/full is not empty and not an OCI image layout")),
-        ("oci", "file", format!("cannot create the directory {shown}/file: File exists (os error 17)")),
+        ("oci", "file", format!("{shown}/file exists and is not a directory")),
         ("oci", "file/x", format!("cannot create the directory {shown}/file: File exists (os error 17)")),
         (
             "oci",
