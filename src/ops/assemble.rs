@@ -402,15 +402,3 @@ fn files_title(entries: &Entries) -> String {
         .map_or_else(|| "/".to_owned(), |above| above.to_string());
     format!("{} files in {above}", files.len())
 }
-
-/// The media type that tags the image: of the index, or of the one manifest.
-pub fn root_document<'i>(index: Option<&'i Document>, images: &'i [FinishedImage]) -> Option<&'i Document> {
-    index.or_else(|| images.first().map(|image| &image.manifest))
-}
-
-/// Bytes of an image that a puller fetches: config, manifest and layers.
-pub fn transfer(image: &FinishedImage) -> u64 {
-    image.config.descriptor.size
-        + image.manifest.descriptor.size
-        + image.layers.iter().map(|layer| layer.layer.descriptor.size).sum::<u64>()
-}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index, transfer};
+use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index};
 use super::compile::{Compile, CompileRecord};
 use super::error::Error;
 use super::event::{Event, Phase, Task};
@@ -217,9 +217,9 @@ fn assemble(
             let last: Option<LastBuild> = machine.store.last(&name);
             let report = image_report(&target.task, plan, &image, last.map(|last| last.report));
             machine.store.put_last(&name, &LastBuild::of(plan, &report, target.key.clone()))?;
-            reports.push(report);
             let task = target.task.clone();
-            machine.observer.event(Event::Done { task, transfer: Size(transfer(&image)) });
+            machine.observer.event(Event::Done { task, transfer: report.transfer() });
+            reports.push(report);
             platforms.push(image);
         }
         if !whole {

@@ -8,7 +8,7 @@ use super::build::{Built, BuiltImage};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
-use crate::archive::{self, Destination, Form, ImageOutput, ManifestOutput};
+use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
 use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
 use crate::registry::{self, BlobSource, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed};
@@ -19,9 +19,6 @@ const UPLOADS: usize = 4;
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
     let outputs = outputs(built);
-    if destination.form == Form::DockerArchive {
-        one_platform(built, &format!("{destination}"))?;
-    }
     let open = |digest: &BlobDigest| -> io::Result<_> {
         machine.store.open_blob(digest).map_err(|error| error.source)
     };
@@ -30,7 +27,6 @@ pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) ->
 
 /// Streams the images into an engine; what it took.
 pub fn load(machine: &Machine<'_>, built: &Built, engine: &Engine) -> Result<Vec<String>, Error> {
-    one_platform(built, "--load")?;
     let outputs = outputs(built);
     let open = |digest: &BlobDigest| -> io::Result<_> {
         machine.store.open_blob(digest).map_err(|error| error.source)
@@ -127,16 +123,6 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
             .collect(),
     };
     built.images.iter().map(output).collect()
-}
-
-fn one_platform(built: &Built, what: &str) -> Result<(), Error> {
-    match built.images.iter().find(|image| image.platforms.len() > 1) {
-        None => Ok(()),
-        Some(image) => Err(Error::usage_with_hint(
-            format!("{what} holds one platform, and {} has {}", image.spec.identity, image.platforms.len()),
-            "choose one with --platform",
-        )),
-    }
 }
 
 /// Sums up what is sent to each repository.

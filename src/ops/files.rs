@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::error::Error;
-use super::sources::copied_rows;
-use crate::spec::{ImageSpec, SourcePath};
+use crate::spec::{FileKind, ImageSpec, SourcePath};
 use crate::system::Cancel;
 use crate::tree::{self, Decision, Found, ScanRequest};
 
@@ -41,8 +40,10 @@ pub fn decisions(root: &Path, spec: &ImageSpec, cancel: &Cancel) -> Result<Vec<D
             scan("source.add", &addition.from, &[], &[])?;
         }
     }
-    for (from, include, exclude, _) in copied_rows(spec) {
-        scan("files", from, include, exclude)?;
+    for rule in &spec.files {
+        if let FileKind::Copy { from, include, exclude } = &rule.kind {
+            scan("files", from, include, exclude)?;
+        }
     }
     Ok(found)
 }

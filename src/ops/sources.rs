@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use super::error::Error;
 use crate::builder::{Input, InputKind, Project};
-use crate::model::{ContentDigest, ImagePath};
+use crate::model::ContentDigest;
 use crate::plan::Certificate;
-use crate::spec::{Build, FileKind, ImageSpec, Source, SourcePath};
+use crate::spec::{Build, ImageSpec, Source, SourcePath};
 use crate::system::{Cancel, fs};
 use crate::tree::{self, Found, HashedFile, HashedKind, ScanRequest, SourceFile};
 
@@ -233,18 +233,6 @@ fn input(file: HashedFile) -> Input {
         }
     };
     Input { path: file.path, kind, digest, source: file.absolute }
-}
-
-/// Every directory that a row names literally, for `plan --files`.
-pub fn copied_rows(
-    spec: &ImageSpec,
-) -> impl Iterator<Item = (&SourcePath, &[String], &[String], Option<&ImagePath>)> {
-    spec.files.iter().filter_map(|rule| match &rule.kind {
-        FileKind::Copy { from, include, exclude } => {
-            Some((from, include.as_slice(), exclude.as_slice(), rule.to.as_ref()))
-        }
-        _ => None,
-    })
 }
 
 #[cfg(test)]
