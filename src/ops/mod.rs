@@ -17,6 +17,7 @@ pub mod history;
 pub mod pack;
 pub mod parallel;
 pub mod prepare;
+pub mod press;
 pub mod result;
 pub mod sources;
 pub mod values;

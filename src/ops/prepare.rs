@@ -11,6 +11,7 @@ use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::parallel::parallel;
+use super::press::Press;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
@@ -38,6 +39,8 @@ pub struct Machine<'a> {
     pub registry: &'a dyn Registry,
     /// How many things at once.
     pub jobs: usize,
+    /// Compresses layers.
+    pub press: Press,
 }
 
 /// How images are built.

@@ -84,7 +84,12 @@ fn fixed_trees_have_fixed_digests() {
     let (built, layout) = workspace.layout("layout", &[]);
     // Entries are listed at the first layer that has them.
     let mut listed = Vec::new();
-    for service in ["on-static", "on-scratch", "with-docker-types", "with-components"] {
+    for service in [
+        "on-static",
+        "on-scratch",
+        "with-docker-types",
+        "with-components",
+    ] {
         let mut text = format!("root {}\n", built.root(service));
         let mut layers = Vec::new();
         for platform in PLATFORMS {
@@ -93,14 +98,16 @@ fn fixed_trees_have_fixed_digests() {
             }
             let _ = writeln!(text, "{platform} manifest {}", built.manifest(service, platform));
             let _ = writeln!(text, "{platform} config {}", built.config(service, platform));
+            let manifest = layout.json(built.manifest(service, platform));
+            let _ = writeln!(text, "{platform} layers {}", manifest["layers"][0]["mediaType"]);
             for layer in built.layers(service, platform) {
                 let _ = writeln!(
                     text,
                     "{platform} layer {} diff {} {}: {}",
                     layer.digest, layer.diff_id, layer.class, layer.title
                 );
-                if !listed.contains(&layer.digest) {
-                    listed.push(layer.digest.clone());
+                if !listed.contains(&layer.diff_id) {
+                    listed.push(layer.diff_id.clone());
                     layers.push(layer);
                 }
             }
