@@ -41,6 +41,10 @@ fn workspace() -> Workspace {
          \x20 on-static: { extends: [_tree] }\n\
          \x20 on-scratch: { extends: [_tree], base: scratch }\n\
          \x20 with-docker-types: { extends: [_tree], base: scratch, mediaTypes: docker }\n\
+         \x20 with-gzip-9: { extends: [_tree], base: scratch, compression: \"gzip:9\" }\n\
+         \x20 with-zstd: { extends: [_tree], base: scratch, compression: zstd }\n\
+         \x20 uncompressed: { extends: [_tree], base: scratch, compression: none }\n\
+         \x20 uncompressed-docker: { extends: [_tree], base: scratch, compression: none, mediaTypes: docker }\n\
          \x20 with-components: { base: scratch, components: [ca-certificates, tzdata], index: always, platforms: [linux/amd64] }\n",
     );
     workspace.write_program("tree/run.sh", "#!/bin/sh\necho run\n");
@@ -88,6 +92,10 @@ fn fixed_trees_have_fixed_digests() {
         "on-static",
         "on-scratch",
         "with-docker-types",
+        "with-gzip-9",
+        "with-zstd",
+        "uncompressed",
+        "uncompressed-docker",
         "with-components",
     ] {
         let mut text = format!("root {}\n", built.root(service));
