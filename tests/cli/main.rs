@@ -7,6 +7,7 @@ mod builders;
 mod disk;
 mod env;
 mod fresh;
+mod lock;
 mod output;
 mod plan;
 mod registry;
