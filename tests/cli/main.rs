@@ -20,4 +20,5 @@ mod registry;
 mod signals;
 mod sources;
 mod specs;
+mod truth;
 mod usage;
