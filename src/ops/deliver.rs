@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::build::{Built, BuiltImage};
+use super::contents::contents;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
@@ -77,7 +78,9 @@ impl Push<'_, '_> {
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         watcher.sent_before(early.keys());
-        Ok(registry::push(machine.registry, &PushJob { images, parallel: UPLOADS, early }, *watcher)?)
+        let contents = |root| contents(machine.store, root);
+        let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
+        Ok(registry::push(machine.registry, &job, *watcher)?)
     }
 }
 
