@@ -72,13 +72,13 @@ fn plain_lines() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     web linux/amd64: packing layers
-    web linux/amd64: app layer 2 files in /etc/web, 184 B, made in 0.0 s
-    web linux/amd64: done, 839 B, 0.0 s
-    web linux/arm64: done, 839 B, 0.0 s
+    web linux/amd64: app layer 2 files in /etc/web, 177 B, made in 0.0 s
+    web linux/amd64: done, 832 B, 0.0 s
+    web linux/arm64: done, 832 B, 0.0 s
     web  linux/amd64, linux/arm64                     TRANSFER  UNPACKED
-      app     2 files in /etc/web                        184 B      16 B
+      app     2 files in /etc/web                        177 B      16 B
               config and manifest                        655 B
-      total   1 layer                                    839 B      16 B first build
+      total   1 layer                                    832 B      16 B first build
       largest files
       app     /etc/web/app.toml                                     10 B
       app     /etc/web/motd                                          6 B
@@ -88,13 +88,13 @@ fn plain_lines() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     web linux/amd64: packing layers
-    web linux/amd64: app layer 2 files in /etc/web, 184 B, reused
-    web linux/amd64: done, 839 B, 0.0 s
-    web linux/arm64: done, 839 B, 0.0 s
+    web linux/amd64: app layer 2 files in /etc/web, 177 B, reused
+    web linux/amd64: done, 832 B, 0.0 s
+    web linux/arm64: done, 832 B, 0.0 s
     web  linux/amd64, linux/arm64                     TRANSFER  UNPACKED      CHANGE
-      app     2 files in /etc/web                        184 B      16 B      reused
+      app     2 files in /etc/web                        177 B      16 B      reused
               config and manifest                        655 B
-      total   1 layer                                    839 B      16 B   unchanged
+      total   1 layer                                    832 B      16 B   unchanged
       largest files
       app     /etc/web/app.toml                                     10 B
       app     /etc/web/motd                                          6 B
@@ -110,7 +110,7 @@ fn plain_lines() {
     web linux/arm64: done, 886 B, 0.0 s
     web  linux/amd64, linux/arm64                     TRANSFER  UNPACKED      CHANGE
       app     3 files in /etc/web                        231 B      54 B         new
-      app     2 files in /etc/web (gone)                                      -184 B
+      app     2 files in /etc/web (gone)                                      -177 B
               config and manifest                        655 B
       total   1 layer, +5.60 %                           886 B      54 B       +47 B
       largest files
