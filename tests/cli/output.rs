@@ -105,14 +105,14 @@ fn plain_lines() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     web linux/amd64: packing layers
-    web linux/amd64: app layer 3 files in /etc/web, 231 B, made in 0.0 s
-    web linux/amd64: done, 886 B, 0.0 s
-    web linux/arm64: done, 886 B, 0.0 s
+    web linux/amd64: app layer 3 files in /etc/web, 225 B, made in 0.0 s
+    web linux/amd64: done, 880 B, 0.0 s
+    web linux/arm64: done, 880 B, 0.0 s
     web  linux/amd64, linux/arm64                     TRANSFER  UNPACKED      CHANGE
-      app     3 files in /etc/web                        231 B      54 B         new
+      app     3 files in /etc/web                        225 B      54 B         new
       app     2 files in /etc/web (gone)                                      -177 B
               config and manifest                        655 B
-      total   1 layer, +5.60 %                           886 B      54 B       +47 B
+      total   1 layer, +5.77 %                           880 B      54 B       +48 B
       largest files
       app     /etc/web/motd                                         43 B
       app     /etc/web/app.toml                                     10 B

@@ -47,7 +47,7 @@ fn plans() {
     env.spec("base", "base: static\nplatforms: [linux/amd64]\n");
     assert_snapshot!(said(&env, &["plan", "base"]), @r"
     base (linux/amd64)
-      base     212.6 kB  static
+      base     215.0 kB  static
     ");
     assert_snapshot!(said(&env, &["explain", "base"]), @r"
     base (linux/amd64)
