@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
             keep_going: options.keep_going,
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
-            sources: Sources::new(&machine.root, machine.cancel),
+            sources: Sources::new(&machine.root, machine.store, machine.cancel),
         }
     }
 
@@ -174,6 +174,7 @@ impl<'a> Session<'a> {
                 None
             }));
         }
+        self.sources.remember();
         let left_out = self.sources.left_out();
         if !left_out.is_empty() {
             let names = left_out.join(", ");

@@ -9,17 +9,22 @@ use crate::builder::{Input, InputKind, Project};
 use crate::model::ContentDigest;
 use crate::plan::Certificate;
 use crate::spec::{Build, ImageSpec, Source, SourcePath};
-use crate::system::{Cancel, fs};
-use crate::tree::{self, Found, HashedFile, HashedKind, ScanRequest, SourceFile};
+use crate::store::{StatCache, Store};
+use crate::system::{Cancel, FileStat, IoError, Moment, fs};
+use crate::tree::{self, Found, HashedFile, HashedKind, KnownDigests, ScanRequest, SourceFile};
 
 /// The workspace's files, each directory looked at once a command.
 pub struct Sources<'a> {
     root: &'a Path,
     cancel: &'a Cancel,
-    projects: Mutex<BTreeMap<String, Arc<Project>>>,
-    copies: Mutex<BTreeMap<String, Arc<CopiedFiles>>>,
+    known: StatCache,
+    projects: Known<Project>,
+    copies: Known<CopiedFiles>,
     left_out: Mutex<BTreeSet<String>>,
 }
+
+/// Values by name. Whoever locks one first makes it, and only those who want the same wait.
+type Known<T> = Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<T>>>>>>;
 
 /// What a `files` row with `from` brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,11 +36,12 @@ pub struct CopiedFiles {
 }
 
 impl<'a> Sources<'a> {
-    /// The files below the workspace's `root`.
-    pub fn new(root: &'a Path, cancel: &'a Cancel) -> Self {
+    /// The files below the workspace's `root`, with what `store` remembers of them.
+    pub fn new(root: &'a Path, store: &Store, cancel: &'a Cancel) -> Self {
         Self {
             root,
             cancel,
+            known: store.stat_cache(root),
             projects: Mutex::default(),
             copies: Mutex::default(),
             left_out: Mutex::default(),
@@ -129,7 +135,13 @@ impl<'a> Sources<'a> {
     }
 
     fn hashed(&self, files: Vec<SourceFile>) -> Result<Vec<HashedFile>, Error> {
-        Ok(tree::hash(files, &tree::read_digest, self.cancel)?)
+        Ok(tree::hash(files, &Remembered(&self.known), self.cancel)?)
+    }
+
+    /// Keeps what was found out about files for the next command.
+    pub fn remember(&self) {
+        // That it cannot be written costs time later, and nothing now.
+        let _: Result<(), IoError> = self.known.save();
     }
 
     /// The files of a source root: all of it, but below `source.dir` what `include` and `exclude` leave, and `add`.
@@ -163,19 +175,29 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Makes the value of `name` once; callers that come while it is made wait.
-fn once<T>(
-    known: &Mutex<BTreeMap<String, Arc<T>>>,
-    name: &str,
-    make: impl FnOnce() -> Result<T, Error>,
-) -> Result<Arc<T>, Error> {
-    let mut known = known.lock().map_err(|_| Error::bug("a thread ended while it read sources"))?;
-    if let Some(value) = known.get(name) {
+/// Makes the value of `name` once; callers that want it while it is made wait.
+fn once<T>(known: &Known<T>, name: &str, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+    let poisoned = || Error::bug("a thread ended while it read sources");
+    let slot = Arc::clone(known.lock().map_err(|_| poisoned())?.entry(name.to_owned()).or_default());
+    let mut slot = slot.lock().map_err(|_| poisoned())?;
+    if let Some(value) = &*slot {
         return Ok(Arc::clone(value));
     }
     let value = Arc::new(make()?);
-    known.insert(name.to_owned(), Arc::clone(&value));
+    *slot = Some(Arc::clone(&value));
     Ok(value)
+}
+
+/// The store's memory as the tree asks it.
+struct Remembered<'a>(&'a StatCache);
+
+impl KnownDigests for Remembered<'_> {
+    fn known(&self, stat: &FileStat) -> Option<ContentDigest> {
+        self.0.get(stat)
+    }
+    fn remember(&self, stat: &FileStat, read: Moment, digest: &ContentDigest) {
+        self.0.put(stat, read, digest);
+    }
 }
 
 /// A source map by what it says, not by where that was written.

@@ -5,6 +5,7 @@
 //!   blobs/<2 hex>/<64 hex>      content by its SHA-256; appears by rename, never changes
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
+//!   stat/<64 hex>               rows under a checksum: digests of a workspace's files by their stat data
 //!   tmp/                        files being written; anything older than a day is rubbish
 //! ```
 //! The builders keep their own folders beside these (see [`crate::builder`]).
@@ -14,6 +15,8 @@
 
 mod blobs;
 mod records;
+mod rows;
+mod stats;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -22,6 +25,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
+pub use stats::StatCache;
 
 use crate::model::BlobDigest;
 use crate::system::IoError;
