@@ -20,14 +20,21 @@ use crate::model::{
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::IoError;
+use crate::system::{IoError, fs};
 use crate::tar::GzipWriter;
+
+/// How layers that a base has as plain tars are compressed.
+const COMPRESSOR: &str = "gzip 6";
 
 /// The bases of one command.
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
     loaded: Mutex<BTreeMap<String, Slot>>,
+    /// What tags name now, each asked once.
+    resolved: Mutex<BTreeMap<String, BlobDigest>>,
+    /// Why a tag could not be asked for, by its base and platform, until that is told.
+    unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
 }
 
 /// One base for one platform: whoever locks it first loads it, others wait.
@@ -36,7 +43,13 @@ type Slot = Arc<Mutex<Option<Arc<BaseImage>>>>;
 impl<'a> Bases<'a> {
     /// No bases yet.
     pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>) -> Self {
-        Self { machine, sources, loaded: Mutex::default() }
+        Self {
+            machine,
+            sources,
+            loaded: Mutex::default(),
+            resolved: Mutex::default(),
+            unresolved: Mutex::default(),
+        }
     }
 
     /// The base of `spec` for a platform, its layers in the store.
@@ -56,11 +69,58 @@ impl<'a> Bases<'a> {
         Ok(base)
     }
 
+    /// Everything that decides what [`Self::load`] gives, in a text, without reading the base where that is known: the
+    /// data set, the digest of a file or manifest. `None` where it cannot be known or the base has an error, which
+    /// loading tells.
+    pub fn identity(&self, spec: &ImageSpec, platform: Platform) -> Option<String> {
+        let file = |path| self.sources.digest(path).ok().map(|digest| digest.to_string());
+        let what = match &spec.base {
+            Base::Static => DATA_SET.to_owned(),
+            Base::Scratch => "scratch".to_owned(),
+            Base::OciArchive(path) | Base::DockerArchive(path) => file(path)?,
+            Base::Rootfs(files) => file(files.get(&platform)?)?,
+            // Blobs are named by their digests: the two documents at the top decide everything.
+            Base::OciLayout(path) => {
+                let folder = self.sources.located(path).ok()?;
+                let document = |name: &str| fs::read(folder.join(name)).ok();
+                let marker = BlobDigest::of(&document("oci-layout")?);
+                format!("{marker} {}", BlobDigest::of(&document("index.json")?))
+            }
+            Base::Registry(text) => {
+                let reference: ImageRef = text.parse().ok()?;
+                match self.resolved(text, &reference) {
+                    Ok(digest) => digest.to_string(),
+                    Err(error) => {
+                        self.unresolved.lock().ok()?.insert((text.clone(), platform), error);
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(format!("{} {what} {COMPRESSOR}", name(&spec.base)))
+    }
+
+    /// What a reference names: its own digest, else what its tag is now.
+    fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
+        if let Some(digest) = reference.digest() {
+            return Ok(digest);
+        }
+        let mut resolved =
+            self.resolved.lock().map_err(|_| Error::bug("a thread ended while it read a base"))?;
+        if let Some(digest) = resolved.get(text) {
+            return Ok(*digest);
+        }
+        let digest = self.machine.registry.resolve(reference)?.digest;
+        self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
+        resolved.insert(text.to_owned(), digest);
+        Ok(digest)
+    }
+
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
         let store = StoreForBases(self.machine.store);
         let import =
             Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
-        let compressor = Compressor { name: "gzip 6", run: &compress };
+        let compressor = Compressor { name: COMPRESSOR, run: &compress };
         Ok(match base {
             Base::Static => self.built_in(static_base()?, DATA_SET)?,
             Base::Scratch => self.built_in(scratch_base(), "")?,
@@ -105,13 +165,12 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let digest = if let Some(digest) = reference.digest() {
-            digest
-        } else {
-            let digest = registry.resolve(&reference)?.digest;
-            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-            digest
-        };
+        let told =
+            self.unresolved.lock().ok().and_then(|mut all| all.remove(&(text.to_owned(), import.platform)));
+        if let Some(error) = told {
+            return Err(error);
+        }
+        let digest = self.resolved(text, &reference)?;
         let repository = reference.repository();
         let document = |digest: BlobDigest| -> Result<Vec<u8>, BoxError> {
             if let Ok(mut file) = store.open_blob(&digest) {

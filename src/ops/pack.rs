@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use crate::key::Key;
 use crate::model::{Compression, Content, Descriptor, DiffId, EntryKind, Hasher, KeyDigest, Layer};
 use crate::plan::PlannedLayer;
 use crate::store::{Store, StoreError};
@@ -23,13 +22,11 @@ pub enum PackError {
     Io(#[from] IoError),
 }
 
-/// What is kept of a made layer: the layer and the key that it was made under.
+/// What is kept of a made layer.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LayerRecord {
     /// The layer.
     pub layer: Layer,
-    /// The key's fields, for `explain`.
-    pub key: Key,
 }
 
 /// How a layer came to be there.
@@ -66,7 +63,7 @@ pub fn pack_layer(
         return Ok((layer, Origin::Stored));
     }
     let layer = make_layer(store, planned, compression, cancel)?;
-    store.put_record(&key, &LayerRecord { layer, key: planned.key.clone() })?;
+    store.put_record(&key, &LayerRecord { layer })?;
     let origin = match known {
         Some(old) if old.descriptor.digest != layer.descriptor.digest => Origin::Differs(old.descriptor),
         _ => Origin::Made,

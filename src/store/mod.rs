@@ -6,6 +6,7 @@
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
 //!   stat/<64 hex>               rows under a checksum: digests of a workspace's files by their stat data
+//!   clean/<64 hex>              the same form: digests of contents of a workspace that hold no secret
 //!   tmp/                        files being written; anything older than a day is rubbish
 //! ```
 //! The builders keep their own folders beside these (see [`crate::builder`]).
@@ -14,6 +15,7 @@
 //! at the end of a command; records never: they carry a checksum, and a torn one is a miss.
 
 mod blobs;
+mod clean;
 mod records;
 mod rows;
 mod stats;
@@ -25,6 +27,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
+pub use clean::CleanContents;
 pub use stats::StatCache;
 
 use crate::model::BlobDigest;

@@ -4,9 +4,11 @@
 
 mod cancel;
 pub mod fs;
+mod parallel;
 pub mod process;
 mod stat;
 
 pub use cancel::{Cancel, Cancelled};
 pub use fs::IoError;
+pub use parallel::parallel;
 pub use stat::{FileStat, Moment};

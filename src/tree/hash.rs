@@ -2,17 +2,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::error::TreeError;
 use super::source::{SourceFile, SourceKind};
 use crate::model::{Content, ContentDigest, EntryKind, Hasher};
-use crate::system::{Cancel, FileStat, IoError, Moment, fs};
+use crate::system::{Cancel, FileStat, IoError, Moment, fs, parallel};
 
 /// What the first bytes of a Git LFS pointer are (git-lfs, docs/spec.md), and how long one can be.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 const LFS_LIMIT: u64 = 1024;
-/// So many files are read by one thread.
+/// Fewer files are not worth a thread.
 const FEW: usize = 16;
 
 /// Digest and length of a file as it was read.
@@ -87,11 +85,12 @@ pub trait KnownDigests: Sync {
     fn remember(&self, stat: &FileStat, read: Moment, digest: &ContentDigest);
 }
 
-/// Finds the content of every file; the order stays. What `known` does not know is read, on all cores. Of several failures
-/// the first in that order is returned.
+/// Finds the content of every file; the order stays. What `known` does not know is read, by `jobs` threads. Of several
+/// failures the first in that order is returned.
 pub fn hash(
     files: Vec<SourceFile>,
     known: &dyn KnownDigests,
+    jobs: usize,
     cancel: &Cancel,
 ) -> Result<Vec<HashedFile>, TreeError> {
     let mut unknown = Vec::new();
@@ -113,12 +112,9 @@ pub fn hash(
         cancel.check()?;
         read_digest(&hashed[*index].absolute, stat, known)
     };
-    // A thread pool is not worth a few files, as after an edit.
-    let read: Vec<Result<FileDigest, TreeError>> = if unknown.len() <= FEW {
-        unknown.iter().map(digest).collect()
-    } else {
-        unknown.par_iter().map(digest).collect()
-    };
+    // A second thread is not worth a few files, as after an edit.
+    let jobs = jobs.min(unknown.len().div_ceil(FEW));
+    let read = parallel(jobs, &unknown, digest);
     for ((index, _), read) in unknown.into_iter().zip(read) {
         let read = read?;
         if let HashedKind::File { size, digest, .. } = &mut hashed[index].kind {
@@ -186,12 +182,12 @@ mod tests {
         let file = source(temporary.path(), "x", b"x");
         let SourceKind::File { stat } = file.kind else { panic!("not a file") };
         let memory = Memory::default();
-        hash(vec![file.clone()], &memory, &Cancel::new()).unwrap();
+        hash(vec![file.clone()], &memory, 2, &Cancel::new()).unwrap();
         assert_eq!(*memory.1.lock().unwrap(), [(stat, ContentDigest::of(b"x"))]);
 
         std::fs::remove_file(&file.absolute).unwrap();
         let known = ContentDigest::of(b"known");
-        let hashed = hash(vec![file], &Memory(Some(known), Mutex::default()), &Cancel::new()).unwrap();
+        let hashed = hash(vec![file], &Memory(Some(known), Mutex::default()), 2, &Cancel::new()).unwrap();
         assert_eq!(hashed[0].kind, HashedKind::File { executable: true, size: 1, digest: known });
     }
 
@@ -201,7 +197,7 @@ mod tests {
         let file = source(temporary.path(), "x", b"old");
         std::fs::write(&file.absolute, "longer").unwrap();
         let memory = Memory::default();
-        let hashed = hash(vec![file], &memory, &Cancel::new()).unwrap();
+        let hashed = hash(vec![file], &memory, 2, &Cancel::new()).unwrap();
         let digest = ContentDigest::of(b"longer");
         assert_eq!(hashed[0].kind, HashedKind::File { executable: true, size: 6, digest });
         assert!(memory.1.lock().unwrap().is_empty());
@@ -217,7 +213,7 @@ mod tests {
         };
         let big = vec![7; 300_000];
         let files = vec![source(temporary.path(), "b", &big), source(temporary.path(), "a", b""), link];
-        let hashed = hash(files, &Memory::default(), &Cancel::new()).unwrap();
+        let hashed = hash(files, &Memory::default(), 2, &Cancel::new()).unwrap();
         let file = |content: &[u8]| HashedKind::File {
             executable: true,
             size: content.len() as u64,
@@ -235,7 +231,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let text = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
         let pointer = source(temporary.path(), "model.bin", text.as_bytes());
-        let error = hash(vec![pointer], &Memory::default(), &Cancel::new()).unwrap_err();
+        let error = hash(vec![pointer], &Memory::default(), 2, &Cancel::new()).unwrap_err();
         let path = temporary.path().join("model.bin");
         assert_eq!(
             error.to_string(),
@@ -245,7 +241,7 @@ mod tests {
         let mut page = text.to_owned();
         page.push_str(&"a page about pointers ".repeat(100));
         let page = source(temporary.path(), "page.md", page.as_bytes());
-        assert!(hash(vec![page], &Memory::default(), &Cancel::new()).is_ok());
+        assert!(hash(vec![page], &Memory::default(), 2, &Cancel::new()).is_ok());
     }
 
     #[test]
@@ -255,11 +251,11 @@ mod tests {
         let cancel = Cancel::new();
         cancel.cancel();
         assert_eq!(
-            hash(vec![file.clone()], &Memory::default(), &cancel).unwrap_err().to_string(),
+            hash(vec![file.clone()], &Memory::default(), 2, &cancel).unwrap_err().to_string(),
             "cancelled"
         );
         std::fs::remove_file(&file.absolute).unwrap();
-        let error = hash(vec![file.clone()], &Memory::default(), &Cancel::new()).unwrap_err();
+        let error = hash(vec![file.clone()], &Memory::default(), 2, &Cancel::new()).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot open {}", file.absolute.display()));
     }
 }
