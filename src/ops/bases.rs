@@ -26,6 +26,9 @@ use crate::tar::GzipWriter;
 /// How layers that a base has as plain tars are compressed.
 const COMPRESSOR: &str = "gzip 6";
 
+/// Raised when reading the same file gives another base.
+const BASE_NOTE: &str = "1";
+
 /// The bases of one command.
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
@@ -58,13 +61,18 @@ impl<'a> Bases<'a> {
         let name = name(&spec.base);
         let slot = {
             let mut loaded = self.loaded.lock().map_err(|_| poisoned())?;
-            Arc::clone(loaded.entry(format!("{name}\0{platform}")).or_default())
+            let slot = match spec.base {
+                // The same for every platform.
+                Base::Static | Base::Scratch => name.clone(),
+                _ => format!("{name}\0{platform}"),
+            };
+            Arc::clone(loaded.entry(slot).or_default())
         };
         let mut slot = slot.lock().map_err(|_| poisoned())?;
         if let Some(base) = &*slot {
             return Ok(Arc::clone(base));
         }
-        let base = Arc::new(self.read(&spec.base, &name, platform)?);
+        let base = Arc::new(self.noted_or_read(spec, &name, platform)?);
         *slot = Some(Arc::clone(&base));
         Ok(base)
     }
@@ -98,6 +106,26 @@ impl<'a> Bases<'a> {
             }
         };
         Some(format!("{} {what} {COMPRESSOR}", name(&spec.base)))
+    }
+
+    /// A base in a file is read once: what it came to is noted under its digest, and holds while its layers are stored.
+    fn noted_or_read(&self, spec: &ImageSpec, name: &str, platform: Platform) -> Result<BaseImage, Error> {
+        let file = matches!(spec.base, Base::OciArchive(_) | Base::DockerArchive(_) | Base::Rootfs(_));
+        let identity = if file { self.identity(spec, platform) } else { None };
+        let Some(identity) = identity else { return self.read(&spec.base, name, platform) };
+        let version = env!("CARGO_PKG_VERSION");
+        let note = format!("imgpack base {BASE_NOTE} of {version}\n{platform}\n{identity}");
+        let note = KeyDigest::of(note.as_bytes());
+        let store = self.machine.store;
+        if let Some(base) = store.record::<BaseImage>(&note)
+            && base.layers.iter().map(|layer| layer.layer.descriptor).all(|d| store.has_blob(&d.digest, d.size))
+        {
+            return Ok(base);
+        }
+        let base = self.read(&spec.base, name, platform)?;
+        // What could not be noted is read again.
+        let _: Result<(), IoError> = store.put_record(&note, &base);
+        Ok(base)
     }
 
     /// What a reference names: its own digest, else what its tag is now.
