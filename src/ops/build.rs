@@ -57,25 +57,34 @@ pub struct Built {
     pub differing: Vec<String>,
 }
 
+/// Told of every layer that was made, as soon as it is stored, once for each image that has it; from several threads.
+pub type Made<'a> = dyn Fn(&ImageSpec, &Layer) + Sync + 'a;
+
 /// Builds `specs` into the store.
-pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
-    let session = Session::new(machine, options);
+pub fn build(
+    machine: &Machine<'_>,
+    specs: Vec<ImageSpec>,
+    options: &BuildOptions,
+    made: &Made<'_>,
+) -> Result<Built, Error> {
+    let session = Session::new(machine, options)?;
     // A tag without a value is known before anything is built.
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.begin(specs)?;
     let bases = session.bases();
     let mut records = BTreeMap::new();
     if options.fresh.is_none() {
-        let known = |compile: &Compile| Some((compile.key.digest(), session.recorded(&compile.key)?));
+        let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));
         records.extend(prepared.compiles.iter().filter_map(known));
         session.recall(&mut prepared, &bases, &records, options.created.as_deref());
     }
     session.load_bases(&mut prepared, &bases);
     let mut built = Built::default();
     built.errors.append(&mut prepared.errors);
+    session.pins.write_added()?;
     // Mistakes in sources and bases are told before any builder runs.
     if built.errors.is_empty() || options.keep_going {
-        compile(&session, &mut prepared, &mut records, &mut built);
+        compile(&session, &mut prepared, &mut records, options, &mut built);
         for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
             if image.key.is_none() {
@@ -85,7 +94,7 @@ pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOption
         if built.errors.is_empty() || options.keep_going {
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
-                let layers = pack(machine, &prepared, &plans, options, &mut built);
+                let layers = pack(machine, &prepared, &plans, options, made, &mut built);
                 assemble(&session, &prepared, &plans, &layers, options, &mut built)?;
             }
         }
@@ -93,17 +102,25 @@ pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOption
     Ok(built)
 }
 
-/// Runs the builders that `records` has nothing of.
+/// Runs the builders whose records are missing, all of them with `fresh`.
 fn compile(
     session: &Session<'_>,
     prepared: &mut Prepared,
     records: &mut BTreeMap<KeyDigest, CompileRecord>,
+    options: &BuildOptions,
     built: &mut Built,
 ) {
-    let mut missing: Vec<Compile> = std::mem::take(&mut prepared.compiles);
-    missing.retain(|compile| !records.contains_key(&compile.key.digest()));
-    let known: Vec<Option<CompileRecord>> =
-        missing.iter().map(|compile| session.recorded(&compile.key)).collect();
+    let mut missing: Vec<Compile> = Vec::new();
+    let mut known: Vec<Option<CompileRecord>> = Vec::new();
+    for mut compile in std::mem::take(&mut prepared.compiles) {
+        match compile.recorded.take() {
+            Some(_) if options.fresh.is_none() => {}
+            recorded => {
+                missing.push(compile);
+                known.push(recorded);
+            }
+        }
+    }
     for ((compile, known), result) in missing.iter().zip(known).zip(session.run(&missing)) {
         match result {
             Ok(record) => {
@@ -138,16 +155,19 @@ fn pack(
     prepared: &Prepared,
     plans: &[Option<PlannedImage>],
     options: &BuildOptions,
+    tell: &Made<'_>,
     built: &mut Built,
 ) -> BTreeMap<KeyDigest, Layer> {
-    let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, &Target)> = BTreeMap::new();
+    let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, Vec<&Target>)> = BTreeMap::new();
     for (target, plan) in prepared.targets.iter().zip(plans) {
         for layer in plan.iter().flat_map(|plan| &plan.layers) {
-            wanted.entry(layer.key.digest()).or_insert((layer, target));
+            wanted.entry(layer.key.digest()).or_insert((layer, Vec::new())).1.push(target);
         }
     }
-    let wanted: Vec<(KeyDigest, (&PlannedLayer, &Target))> = wanted.into_iter().collect();
-    let made = parallel(machine.jobs, &wanted, |(_, (layer, target))| {
+    let wanted: Vec<(KeyDigest, &PlannedLayer, Vec<&Target>)> =
+        wanted.into_iter().map(|(key, (layer, targets))| (key, layer, targets)).collect();
+    let made = parallel(machine.jobs, &wanted, |(_, layer, targets)| {
+        let target = targets[0];
         machine.cancel.check()?;
         machine.observer.event(Event::Phase { task: target.task.clone(), phase: Phase::Packing });
         let start = Instant::now();
@@ -159,6 +179,9 @@ fn pack(
             machine.cancel,
         )
         .map_err(|error| Error::from(error).of(&target.task))?;
+        if origin != Origin::Stored {
+            targets.iter().for_each(|target| tell(&target.spec, &made));
+        }
         machine.observer.event(Event::Layer {
             task: target.task.clone(),
             class: layer.class,
@@ -169,7 +192,8 @@ fn pack(
         Ok::<_, Error>((made, origin))
     });
     let mut layers = BTreeMap::new();
-    for ((key, (layer, target)), result) in wanted.iter().zip(made) {
+    for ((key, layer, targets), result) in wanted.iter().zip(made) {
+        let target = targets[0];
         match result {
             Ok((made, origin)) => {
                 if let Origin::Differs(old) = origin {

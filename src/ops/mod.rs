@@ -15,7 +15,10 @@ pub mod explain;
 pub mod files;
 pub mod history;
 pub mod image_record;
+/// `imgpack lock`, and the file that it writes.
+pub mod lock;
 pub mod pack;
+pub mod pins;
 pub mod prepare;
 pub mod result;
 pub mod sources;
