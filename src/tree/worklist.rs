@@ -1,5 +1,5 @@
 use std::num::NonZero;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 
 /// Waiting items that another thread is worth: a directory costs some 20 to 50 µs, a thread about as much.
@@ -14,22 +14,31 @@ pub(super) fn work_off<T: Send, R: Send + Default>(
     work: &(impl Fn(T, &mut Vec<T>, &mut R) + Sync),
 ) -> Vec<R> {
     let list = List {
-        state: Mutex::new(State { waiting: vec![first], busy: 0, threads: 1, gathered: Vec::new() }),
+        state: Mutex::new(State { waiting: vec![first], busy: 0, idle: 0, threads: 1, gathered: Vec::new() }),
+        most: OnceLock::new(),
         changed: Condvar::new(),
     };
     thread::scope(|scope| list.run(scope, work));
     list.state.into_inner().unwrap_or_else(PoisonError::into_inner).gathered
 }
 
+fn most() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(THREADS)
+}
+
 struct List<T, R> {
     state: Mutex<State<T, R>>,
     changed: Condvar,
+    /// Threads that this machine is good for: asking costs a handful of files.
+    most: OnceLock<usize>,
 }
 
 struct State<T, R> {
     waiting: Vec<T>,
     /// Threads that may still add items.
     busy: usize,
+    /// Threads that wait for items.
+    idle: usize,
     threads: usize,
     gathered: Vec<R>,
 }
@@ -50,8 +59,7 @@ impl<T: Send, R: Send + Default> List<T, R> {
             if let Some(item) = state.waiting.pop() {
                 state.busy += 1;
                 let begin = state.waiting.len() >= ENOUGH * state.threads
-                    && state.threads < THREADS
-                    && state.threads < thread::available_parallelism().map_or(1, NonZero::get);
+                    && state.threads < *self.most.get_or_init(most);
                 state.threads += usize::from(begin);
                 drop(state);
                 if begin {
@@ -61,14 +69,16 @@ impl<T: Send, R: Send + Default> List<T, R> {
                 state = self.lock();
                 state.busy -= 1;
                 state.waiting.append(&mut more);
-                if state.threads > 1 {
+                if state.idle > 0 && (state.waiting.len() > 1 || state.busy == 0) {
                     self.changed.notify_all();
                 }
             } else if state.busy == 0 {
                 state.gathered.push(own);
                 return;
             } else {
+                state.idle += 1;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
             }
         }
     }
