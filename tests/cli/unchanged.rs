@@ -91,7 +91,8 @@ fn belongs_to_the_loader(path: &str) -> bool {
 
 /// Waits until every file of the workspace is so old that a digest of it is believed.
 fn wait_until_at_rest(env: &Env) {
-    let changed = files_below(&env.path("")).iter().map(|path| fs::symlink_metadata(path).unwrap().ctime()).max();
+    let changed =
+        files_below(&env.path("")).iter().map(|path| fs::symlink_metadata(path).unwrap().ctime()).max();
     let old = UNIX_EPOCH + Duration::from_secs(changed.unwrap_or_default().unsigned_abs() + 4);
     while SystemTime::now() < old {
         thread::sleep(Duration::from_millis(20));
@@ -136,7 +137,7 @@ fn files_certificates_and_a_base_in_a_file() {
         "store: last",
         "store: records",
         "store: stat",
-        "store: tmp/",
+        "store: tmp",
     ];
     assert_eq!(opened, expected, "{:#?}", trace.lines);
 }
