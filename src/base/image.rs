@@ -14,7 +14,7 @@ const INDEX_DEPTH: usize = 4;
 const LOOK_LIMIT: usize = 64;
 
 /// A base, ready to be built on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseImage {
     /// What its config says.
     pub config: BaseConfig,
@@ -29,7 +29,7 @@ pub struct BaseImage {
 }
 
 /// A layer of a base.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseLayer {
     /// The layer.
     pub layer: Layer,

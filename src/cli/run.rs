@@ -219,8 +219,6 @@ impl Settings {
             || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             usize::from,
         );
-        // Fails only where something made the pool before; then that one is used.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
         verb(&Machine {
             root,
             store: &store,

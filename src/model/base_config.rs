@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a base's config says (image-spec, config.md), as far as an image on it inherits or keeps it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseConfig {
     /// User as written: name or number, perhaps with a group.
     pub user: Option<String>,
@@ -30,7 +30,7 @@ pub struct BaseConfig {
 }
 
 /// A base's health check, in the units of the config (Docker's extension; OCI keeps it as it is).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseHealthcheck {
     /// `NONE`, `CMD …` or `CMD-SHELL …`.
     pub test: Vec<String>,
@@ -47,7 +47,7 @@ pub struct BaseHealthcheck {
 }
 
 /// One line of a base's history.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseHistory {
     /// RFC 3339, as written.
     pub created: Option<String>,

@@ -66,6 +66,18 @@ impl BaseFacts {
     }
 
     fn walk(&self, path: &ImagePath, last: bool) -> Option<ImagePath> {
+        let text = path.as_str();
+        let above = text.match_indices('/').skip(1).map(|(at, _)| &text[..at]);
+        let is_link =
+            |path: &str| matches!(self.tree.get(path), Some(Fact { kind: FactKind::Symlink(_), .. }));
+        let blocks = |path: &str| {
+            matches!(self.tree.get(path), Some(Fact { kind: FactKind::File | FactKind::Special, .. }))
+        };
+        // Nearly all: no link on the way.
+        let through_link = above.clone().any(is_link) || (last && is_link(text));
+        if !through_link {
+            return (!above.clone().any(blocks)).then(|| path.clone());
+        }
         let mut rest: Vec<String> = path.relative().split('/').rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
         let mut followed = 0;

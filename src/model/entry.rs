@@ -187,8 +187,13 @@ impl Entries {
     pub fn conflicts(&self) -> Vec<EntriesError> {
         let mut found = Vec::new();
         let mut names: BTreeMap<String, &Entry> = BTreeMap::new();
+        let mut sound = None;
         for entry in self.0.values() {
-            for above in entry.path.ancestors() {
+            // Files of one directory have the same directories above them.
+            let parent = entry.path.parent();
+            let ancestors = (sound.as_ref() != Some(&parent)).then(|| entry.path.ancestors());
+            let before = found.len();
+            for above in ancestors.into_iter().flatten() {
                 if let Some(above) = self.0.get(&above)
                     && above.kind != EntryKind::Directory
                 {
@@ -201,6 +206,7 @@ impl Entries {
                     });
                 }
             }
+            sound = (found.len() == before).then_some(parent);
             if let Some(same) = names.insert(entry.path.nfc(), entry) {
                 found.push(EntriesError::SameName {
                     first: same.path.clone(),

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -91,6 +92,13 @@ impl ImagePath {
     /// Its text in Unicode normalisation form C: two paths of equal form are one file on some file systems.
     pub fn nfc(&self) -> String {
         if self.0.is_ascii() { self.0.clone() } else { self.0.nfc().collect() }
+    }
+}
+
+/// Ordered as its text is.
+impl Borrow<str> for ImagePath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

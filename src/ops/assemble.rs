@@ -1,7 +1,7 @@
 //! One image for one platform: its layers planned from what the spec, the base and the builder give, its documents written.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::sync::Arc;
 
 use super::compile::CompileRecord;
@@ -15,11 +15,11 @@ use crate::model::{
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
-    secret_in, target_value,
+    target_value,
 };
 use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
 use crate::store::Store;
-use crate::system::fs;
+use crate::tree::HashedFile;
 
 /// Everything about one image for one platform before its layers exist.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct PlannedImage {
     pub config: ImageConfig,
     /// Its own layers, in order.
     pub layers: Vec<PlannedLayer>,
+    /// Whether a volatile value was asked for.
+    pub volatile: bool,
 }
 
 /// One image for one platform, with everything stored.
@@ -50,7 +52,7 @@ pub struct FinishedImage {
 }
 
 /// A layer of a finished image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FinishedLayer {
     /// Its class.
     pub class: Class,
@@ -82,6 +84,11 @@ pub fn plan_image(
     store: &Store,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
+    let asked_volatile = Cell::new(false);
+    let volatile = |value: &Value| {
+        asked_volatile.set(true);
+        volatile(value)
+    };
     let facts = &base.facts;
     let mut parts = component_parts(spec)?;
     let mut artefact = None;
@@ -90,7 +97,7 @@ pub fn plan_image(
         artefact = place;
         parts.push(part);
     }
-    let config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), volatile)?;
+    let config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), &volatile)?;
 
     let stable = |value: &Value| match value {
         Value::Base(name) => Some(
@@ -128,7 +135,7 @@ pub fn plan_image(
         .map_err(crate::plan::LayerError::from)?;
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
-    Ok(PlannedImage { platform, base: Arc::clone(base), config, layers })
+    Ok(PlannedImage { platform, base: Arc::clone(base), config, layers, volatile: asked_volatile.get() })
 }
 
 /// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.
@@ -295,10 +302,8 @@ fn file_parts(
             }
             FileKind::Copy { from, include, exclude } => {
                 let copied = sources.copied(from, include, exclude)?;
+                refuse_secret(rule, &copied, sources)?;
                 for (path, file) in copied_places(rule, &copied)? {
-                    if !copied.single && !matches!(rule.class, Class::Deps) {
-                        refuse_secret(&file.absolute, &path, rule)?;
-                    }
                     let mode = match file.entry_kind() {
                         EntryKind::File { .. } => rule.mode.unwrap_or_else(|| file.entry_mode()),
                         _ => file.entry_mode(),
@@ -335,20 +340,17 @@ fn facts_directory(base: &BaseImage, path: &ImagePath) -> bool {
 fn copied_places<'c>(
     rule: &FileRule,
     copied: &'c CopiedFiles,
-) -> Result<Vec<(ImagePath, &'c crate::tree::HashedFile)>, Error> {
-    copied
-        .files
-        .iter()
-        .map(|file| {
-            let path = match (&rule.to, copied.single) {
-                (Some(to), true) => Ok(to.clone()),
-                (Some(to), false) => to.join(&file.path),
-                (None, _) => ImagePath::parse(&format!("/{}", file.path)),
-            };
-            let path = path.map_err(|error| Error::usage(error.to_string()).at(&rule.site))?;
-            Ok((path, file))
-        })
-        .collect()
+) -> Result<Vec<(ImagePath, &'c HashedFile)>, Error> {
+    copied.files.iter().map(|file| Ok((copied_place(rule, copied, file)?, file))).collect()
+}
+
+fn copied_place(rule: &FileRule, copied: &CopiedFiles, file: &HashedFile) -> Result<ImagePath, Error> {
+    let path = match (&rule.to, copied.single) {
+        (Some(to), true) => Ok(to.clone()),
+        (Some(to), false) => to.join(&file.path),
+        (None, _) => ImagePath::parse(&format!("/{}", file.path)),
+    };
+    path.map_err(|error| Error::usage(error.to_string()).at(&rule.site))
 }
 
 /// The directories that a copied directory brings, itself included.
@@ -367,24 +369,18 @@ fn owned_directories(rule: &FileRule, copied: &CopiedFiles) -> Result<BTreeSet<I
     Ok(found)
 }
 
-/// Files above this length (bytes) are not looked through for secrets.
-const SECRET_LIMIT: u64 = 1 << 20;
-
-fn refuse_secret(path: &std::path::Path, place: &ImagePath, rule: &FileRule) -> Result<(), Error> {
-    let Ok(file) = fs::open(path) else { return Ok(()) };
-    let mut content = Vec::new();
-    if file.take(SECRET_LIMIT).read_to_end(&mut content).is_err() {
-        // What cannot be read is reported when it is packed.
+fn refuse_secret(rule: &FileRule, copied: &CopiedFiles, sources: &Sources<'_>) -> Result<(), Error> {
+    // A file that is named by itself is meant, and packages hold such words in their tests.
+    if copied.single || rule.class == Class::Deps {
         return Ok(());
     }
-    match secret_in(&content) {
-        None => Ok(()),
-        Some(words) => Err(Error::usage_with_hint(
-            format!("{} looks like it holds {words} and would become {place}", path.display()),
-            "leave it out with `exclude`, or name the file by itself in `files` if it is meant",
-        )
-        .at(&rule.site)),
-    }
+    let Some((file, words)) = sources.secret_among(&copied.files) else { return Ok(()) };
+    let place = copied_place(rule, copied, file)?;
+    Err(Error::usage_with_hint(
+        format!("{} looks like it holds {words} and would become {place}", file.absolute.display()),
+        "leave it out with `exclude`, or name the file by itself in `files` if it is meant",
+    )
+    .at(&rule.site))
 }
 
 /// `/etc/app.toml`, or `3 files in /app/templates`.

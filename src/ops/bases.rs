@@ -21,8 +21,16 @@ use crate::model::{
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::IoError;
+use crate::system::{IoError, fs};
 use crate::tar::Framing;
+
+/// How layers that a base has as plain tars are compressed.
+fn compressor_name() -> String {
+    format!("{}, pieces of {PIECE} bytes", Framing::new(Compression::GZIP).name())
+}
+
+/// Raised when reading the same file gives another base.
+const BASE_NOTE: &str = "1";
 
 /// The bases of one command.
 pub struct Bases<'a> {
@@ -31,6 +39,8 @@ pub struct Bases<'a> {
     loaded: Slots<String, Arc<BaseImage>>,
     /// What the tags of a registry named when they were first asked for: the same for all platforms.
     resolved: Slots<String, BlobDigest>,
+    /// Why a tag could not be asked for, by its base and platform, until that is told.
+    unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
     blobs: Slots<BlobDigest, ()>,
 }
@@ -67,6 +77,7 @@ impl<'a> Bases<'a> {
             sources,
             loaded: Slots::default(),
             resolved: Slots::default(),
+            unresolved: Mutex::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
         }
@@ -75,8 +86,79 @@ impl<'a> Bases<'a> {
     /// The base of `spec` for a platform, its layers in the store.
     pub fn load(&self, spec: &ImageSpec, platform: Platform) -> Result<Arc<BaseImage>, Error> {
         let name = name(&spec.base);
-        self.loaded
-            .get(format!("{name}\0{platform}"), || Ok(Arc::new(self.read(&spec.base, &name, platform)?)))
+        let slot = match spec.base {
+            // The same for every platform.
+            Base::Static | Base::Scratch => name.clone(),
+            _ => format!("{name}\0{platform}"),
+        };
+        self.loaded.get(slot, || Ok(Arc::new(self.noted_or_read(spec, &name, platform)?)))
+    }
+
+    /// Everything that decides what [`Self::load`] gives, in a text, without reading the base where that is known: the
+    /// data set, the digest of a file or manifest. `None` where it cannot be known or the base has an error, which
+    /// loading tells.
+    pub fn identity(&self, spec: &ImageSpec, platform: Platform) -> Option<String> {
+        let file = |path| self.sources.digest(path).ok().map(|digest| digest.to_string());
+        let what = match &spec.base {
+            Base::Static => DATA_SET.to_owned(),
+            Base::Scratch => "scratch".to_owned(),
+            Base::OciArchive(path) | Base::DockerArchive(path) => file(path)?,
+            Base::Rootfs(files) => file(files.get(&platform)?)?,
+            // Blobs are named by their digests: the two documents at the top decide everything.
+            Base::OciLayout(path) => {
+                let folder = self.sources.located(path).ok()?;
+                let document = |name: &str| fs::read(folder.join(name)).ok();
+                let marker = BlobDigest::of(&document("oci-layout")?);
+                format!("{marker} {}", BlobDigest::of(&document("index.json")?))
+            }
+            Base::Registry(text) => {
+                let reference: ImageRef = text.parse().ok()?;
+                match self.resolved(text, &reference) {
+                    Ok(digest) => digest.to_string(),
+                    Err(error) => {
+                        self.unresolved.lock().ok()?.insert((text.clone(), platform), error);
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(format!("{} {what} {}", name(&spec.base), compressor_name()))
+    }
+
+    /// A base in a file is read once: what it came to is noted under its digest, and holds while its layers are stored.
+    fn noted_or_read(&self, spec: &ImageSpec, name: &str, platform: Platform) -> Result<BaseImage, Error> {
+        let file = matches!(spec.base, Base::OciArchive(_) | Base::DockerArchive(_) | Base::Rootfs(_));
+        let identity = if file { self.identity(spec, platform) } else { None };
+        let Some(identity) = identity else { return self.read(&spec.base, name, platform) };
+        let version = env!("CARGO_PKG_VERSION");
+        let note = format!("imgpack base {BASE_NOTE} of {version}\n{platform}\n{identity}");
+        let note = KeyDigest::of(note.as_bytes());
+        let store = self.machine.store;
+        if let Some(base) = store.record::<BaseImage>(&note)
+            && base
+                .layers
+                .iter()
+                .map(|layer| layer.layer.descriptor)
+                .all(|d| store.has_blob(&d.digest, d.size))
+        {
+            return Ok(base);
+        }
+        let base = self.read(&spec.base, name, platform)?;
+        // What could not be noted is read again.
+        let _: Result<(), IoError> = store.put_record(&note, &base);
+        Ok(base)
+    }
+
+    /// What a reference names: its own digest, else what its tag is now.
+    fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
+        if let Some(digest) = reference.digest() {
+            return Ok(digest);
+        }
+        self.resolved.get(text.to_owned(), || {
+            let digest = self.machine.registry.resolve(reference)?.digest;
+            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
+            Ok(digest)
+        })
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
@@ -84,7 +166,7 @@ impl<'a> Bases<'a> {
         let import =
             Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
         let framing = Framing::new(Compression::GZIP);
-        let name_of_method = format!("{}, pieces of {PIECE} bytes", framing.name());
+        let name_of_method = compressor_name();
         let press = &self.machine.press;
         let run = |reader: &mut dyn Read, writer: &mut dyn Write| compress(press, framing, reader, writer);
         let compressor = Compressor { name: &name_of_method, run: &run };
@@ -132,16 +214,12 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let digest = match reference.digest() {
-            Some(digest) => digest,
-            None => self.resolved.get(text.to_owned(), || {
-                let digest = registry.resolve(&reference)?.digest;
-                self.machine
-                    .observer
-                    .event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-                Ok::<_, Error>(digest)
-            })?,
-        };
+        let told =
+            self.unresolved.lock().ok().and_then(|mut all| all.remove(&(text.to_owned(), import.platform)));
+        if let Some(error) = told {
+            return Err(error);
+        }
+        let digest = self.resolved(text, &reference)?;
         let repository = reference.repository();
         let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
             if let Ok(mut file) = store.open_blob(&digest) {

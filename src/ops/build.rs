@@ -1,6 +1,6 @@
 //! `imgpack build`: specs → bases and sources → builders → layers → documents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,14 +8,15 @@ use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index};
 use super::compile::{Compile, CompileRecord};
 use super::error::Error;
 use super::event::{Event, Phase, Task};
-use super::history::{self, LastBuild};
+use super::history::{self, LastBuild, LastKeys};
+use super::image_record::{ImageRecord, image_report};
 use super::pack::{Origin, pack_layer};
-use super::parallel::parallel;
 use super::prepare::{BuildOptions, Machine, Prepared, Session, Target};
-use crate::model::{Document, ImageRef, KeyDigest, Layer, Size};
+use crate::model::{Class, Document, ImageRef, KeyDigest, Layer, Size};
 use crate::plan::PlannedLayer;
-use crate::report::{ImageReport, LayerReport, MergedTree, Previous};
+use crate::report::{ImageReport, MergedTree, Previous};
 use crate::spec::{ImageSpec, Template, Value};
+use crate::system::parallel;
 
 /// An image with all its platforms, stored.
 #[derive(Debug, Clone)]
@@ -69,13 +70,27 @@ pub fn build(
     let session = Session::new(machine, options)?;
     // A tag without a value is known before anything is built.
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
-    let mut prepared = session.prepare(specs)?;
+    let mut prepared = session.begin(specs)?;
+    let bases = session.bases();
+    let mut records = BTreeMap::new();
+    if options.fresh.is_none() {
+        let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));
+        records.extend(prepared.compiles.iter().filter_map(known));
+        session.recall(&mut prepared, &bases, &records, options.created.as_deref());
+    }
+    session.load_bases(&mut prepared, &bases);
     let mut built = Built::default();
     built.errors.append(&mut prepared.errors);
     session.pins.write_added()?;
     // Mistakes in sources and bases are told before any builder runs.
     if built.errors.is_empty() || options.keep_going {
-        let records = compile(&session, &mut prepared, options, &mut built);
+        compile(&session, &mut prepared, &mut records, options, &mut built);
+        for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
+            let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
+            if image.key.is_none() {
+                image.key = session.image_key(target, made, &bases, options.created.as_deref());
+            }
+        }
         if built.errors.is_empty() || options.keep_going {
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
@@ -91,15 +106,15 @@ pub fn build(
 fn compile(
     session: &Session<'_>,
     prepared: &mut Prepared,
+    records: &mut BTreeMap<KeyDigest, CompileRecord>,
     options: &BuildOptions,
     built: &mut Built,
-) -> BTreeMap<KeyDigest, CompileRecord> {
-    let mut records = BTreeMap::new();
+) {
     let mut missing: Vec<Compile> = Vec::new();
     let mut known: Vec<Option<CompileRecord>> = Vec::new();
     for mut compile in std::mem::take(&mut prepared.compiles) {
         match compile.recorded.take() {
-            Some(record) if options.fresh.is_none() => drop(records.insert(compile.key.digest(), record)),
+            Some(_) if options.fresh.is_none() => {}
             recorded => {
                 missing.push(compile);
                 known.push(recorded);
@@ -125,7 +140,6 @@ fn compile(
         }
     }
     tell_causes(&mut built.errors);
-    records
 }
 
 /// Of an error and the cancellations that it brought, only the error is told.
@@ -213,11 +227,32 @@ fn assemble(
     built: &mut Built,
 ) -> Result<(), Error> {
     let machine = session.machine;
+    let mut told = BTreeSet::new();
     for spec in &prepared.specs {
         let mut platforms = Vec::new();
         let mut reports = Vec::new();
         let mut whole = true;
-        for (target, plan) in prepared.of(spec, plans) {
+        for (target, (image, plan)) in prepared.of(spec, plans) {
+            if let Some(recalled) = &image.recalled {
+                let last = Last::read(machine, &target.task);
+                let report = recalled.report(&target.task, last.report());
+                for layer in &recalled.image.layers {
+                    if layer.class != Class::Base && told.insert(layer.layer.descriptor.digest) {
+                        machine.observer.event(Event::Layer {
+                            task: target.task.clone(),
+                            class: layer.class,
+                            title: layer.title.clone(),
+                            transfer: Size(layer.layer.descriptor.size),
+                            made: None,
+                        });
+                    }
+                }
+                finish(machine, target, &recalled.image, &report)?;
+                last.replace(machine, &report, image.key)?;
+                reports.push(report);
+                platforms.push(recalled.image.clone());
+                continue;
+            }
             let made: Option<Vec<Layer>> = plan.as_ref().and_then(|plan| {
                 plan.layers.iter().map(|layer| layers.get(&layer.key.digest()).copied()).collect()
             });
@@ -225,19 +260,20 @@ fn assemble(
                 whole = false;
                 continue;
             };
-            let image = finish_image(spec, plan, &made, options.created.as_deref())
+            let finished = finish_image(spec, plan, &made, options.created.as_deref())
                 .map_err(|error| error.of(&target.task))?;
-            for document in [&image.config, &image.manifest] {
-                machine.store.put_bytes(&document.bytes)?;
+            let last = Last::read(machine, &target.task);
+            let report = planned_report(&target.task, plan, &finished, last.report());
+            finish(machine, target, &finished, &report)?;
+            if let Some(key) = &image.key {
+                LastKeys::of(plan, target.key.clone()).keep(machine.store, key)?;
+                if let Some(record) = ImageRecord::of(plan, &finished, &report) {
+                    machine.store.put_record(key, &record)?;
+                }
             }
-            let name = history::name(&machine.root, &target.task);
-            let last: Option<LastBuild> = machine.store.last(&name);
-            let report = image_report(&target.task, plan, &image, last.map(|last| last.report));
-            machine.store.put_last(&name, &LastBuild::of(plan, &report, target.key.clone()))?;
-            let task = target.task.clone();
-            machine.observer.event(Event::Done { task, transfer: report.transfer() });
+            last.replace(machine, &report, image.key)?;
             reports.push(report);
-            platforms.push(image);
+            platforms.push(finished);
         }
         if !whole {
             continue;
@@ -253,7 +289,54 @@ fn assemble(
     Ok(())
 }
 
-fn image_report(
+/// Stores the documents, and tells that the image is there.
+fn finish(
+    machine: &Machine<'_>,
+    target: &Target,
+    image: &FinishedImage,
+    report: &ImageReport,
+) -> Result<(), Error> {
+    for document in [&image.config, &image.manifest] {
+        machine.store.put_bytes(&document.bytes)?;
+    }
+    let task = target.task.clone();
+    machine.observer.event(Event::Done { task, transfer: report.transfer() });
+    Ok(())
+}
+
+/// What the last build of an image was.
+struct Last {
+    name: String,
+    known: Option<LastBuild>,
+}
+
+impl Last {
+    fn read(machine: &Machine<'_>, task: &Task) -> Self {
+        let name = history::name(&machine.root, task);
+        let known = machine.store.last(&name);
+        Self { name, known }
+    }
+
+    fn report(&self) -> Option<Previous> {
+        self.known.as_ref().map(|known| known.report.clone())
+    }
+
+    /// Writes what this build is, where it is another.
+    fn replace(
+        self,
+        machine: &Machine<'_>,
+        report: &ImageReport,
+        image: Option<KeyDigest>,
+    ) -> Result<(), Error> {
+        let this = LastBuild { report: report.remember(), image };
+        if self.known.as_ref() != Some(&this) {
+            machine.store.put_last(&self.name, &this)?;
+        }
+        Ok(())
+    }
+}
+
+fn planned_report(
     task: &Task,
     plan: &PlannedImage,
     image: &FinishedImage,
@@ -261,21 +344,7 @@ fn image_report(
 ) -> ImageReport {
     let mut tree = MergedTree::base(&plan.base.facts);
     plan.layers.iter().for_each(|layer| tree.add(layer.class, &layer.entries));
-    let layers = image.layers.iter().map(|layer| LayerReport {
-        class: layer.class,
-        title: layer.title.clone(),
-        layer: layer.layer,
-    });
-    ImageReport {
-        identity: task.identity.clone(),
-        platform: task.platform,
-        manifest: image.manifest.descriptor,
-        config: image.config.descriptor,
-        layers: layers.collect(),
-        unpacked: tree.unpacked(),
-        largest: tree.largest(LARGEST),
-        previous,
-    }
+    image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous)
 }
 
 /// The tags with their values put in; what came out must be a tag.

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::Error;
 use super::event::{Event, Phase, Task};
-use super::parallel::parallel;
 use super::prepare::Session;
 use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool, ToolIdentity};
 use crate::key::Key;
 use crate::model::{ContentDigest, Platform};
 use crate::spec::{Build, ImageSpec, Value};
-use crate::system::IoError;
+use crate::system::{IoError, parallel};
 
 /// One run of a builder that one or more tasks wait for.
 pub struct Compile {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bases;
 use super::compile::{Compile, CompileRecord, Made};
 use super::error::Error;
-use super::history::{self, LastBuild};
+use super::history::{self, LastKeys};
 use super::pack::stored_layer;
 use super::prepare::{BuildOptions, Machine, Session};
 use crate::builder;
@@ -80,7 +80,7 @@ pub fn explain(
     let plans = session.plan(&prepared, &records, &mut errors);
     let mut explanations = Vec::new();
     for ((target, plan), base) in prepared.targets.iter().zip(&plans).zip(&prepared.bases) {
-        let last: Option<LastBuild> = machine.store.last(&history::name(&machine.root, &target.task));
+        let last = LastKeys::read(machine.store, &history::name(&machine.root, &target.task));
         let build = target.key.as_ref().map(|key| {
             let before = last.as_ref().and_then(|last| last.build.as_ref());
             step(key, !missing.contains(&key.digest()), before)

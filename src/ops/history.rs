@@ -5,14 +5,23 @@ use std::path::Path;
 use super::assemble::PlannedImage;
 use super::event::Task;
 use crate::key::Key;
-use crate::model::Class;
-use crate::report::{ImageReport, Previous};
+use crate::model::{Class, KeyDigest};
+use crate::report::Previous;
+use crate::store::Store;
+use crate::system::IoError;
 
-/// What is remembered of the last build of one image for one platform.
+/// What is remembered of the last build of one image for one platform: little, as every build reads it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LastBuild {
     /// What the next report is compared with.
     pub report: Previous,
+    /// The key of the image, by which [`LastKeys`] are found.
+    pub image: Option<KeyDigest>,
+}
+
+/// What decided an image: for `explain` alone.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LastKeys {
     /// What decided the bytes of its own layers.
     pub layers: Vec<LastLayer>,
     /// What decided its builder's output, where it has a builder.
@@ -30,15 +39,26 @@ pub struct LastLayer {
     pub key: Key,
 }
 
-impl LastBuild {
+impl LastKeys {
     /// What is to be remembered.
-    pub fn of(plan: &PlannedImage, report: &ImageReport, build: Option<Key>) -> Self {
+    pub fn of(plan: &PlannedImage, build: Option<Key>) -> Self {
         let layers = plan.layers.iter().map(|layer| LastLayer {
             class: layer.class,
             title: layer.title.clone(),
             key: layer.key.clone(),
         });
-        Self { report: report.remember(), layers: layers.collect(), build }
+        Self { layers: layers.collect(), build }
+    }
+
+    /// The keys of the last build called `name`.
+    pub fn read(store: &Store, name: &str) -> Option<Self> {
+        let last: LastBuild = store.last(name)?;
+        store.record(&address(&last.image?))
+    }
+
+    /// Keeps them under the key of their image.
+    pub fn keep(&self, store: &Store, image: &KeyDigest) -> Result<(), IoError> {
+        store.put_record(&address(image), self)
     }
 
     /// The key of the layer that stood where this one stands: of the same class and title, else of the same class.
@@ -46,6 +66,10 @@ impl LastBuild {
         let own = || self.layers.iter().filter(|layer| layer.class == class);
         own().find(|layer| layer.title == title).or_else(|| own().next()).map(|layer| &layer.key)
     }
+}
+
+fn address(image: &KeyDigest) -> KeyDigest {
+    KeyDigest::of(format!("imgpack keys of an image 1\n{image}").as_bytes())
 }
 
 /// The name of an image and platform of a workspace in the store.

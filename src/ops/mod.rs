@@ -15,10 +15,10 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod history;
+pub mod image_record;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
 pub mod pack;
-pub mod parallel;
 pub mod pins;
 pub mod prepare;
 pub mod press;

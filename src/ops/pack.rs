@@ -7,7 +7,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use super::press::{Job, Packed, Pending, Press, Reserved};
-use crate::key::Key;
 use crate::model::{
     Compression, Content, Descriptor, DiffId, Digest, Entries, EntryKind, Hasher, KeyDigest, Layer,
 };
@@ -30,13 +29,11 @@ pub enum PackError {
     Io(#[from] IoError),
 }
 
-/// What is kept of a made layer: the layer and the key that it was made under.
+/// What is kept of a made layer.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LayerRecord {
     /// The layer.
     pub layer: Layer,
-    /// The key's fields, for `explain`.
-    pub key: Key,
 }
 
 /// How a layer came to be there.
@@ -72,7 +69,7 @@ pub fn pack_layer(
         return Ok((layer, Origin::Stored));
     }
     let Made { layer, .. } = make_layer(store, press, &planned.entries, compression, fresh, cancel)?;
-    store.put_record(&key, &LayerRecord { layer, key: planned.key.clone() })?;
+    store.put_record(&key, &LayerRecord { layer })?;
     let origin = match known {
         Some(old) if old.descriptor.digest != layer.descriptor.digest => Origin::Differs(old.descriptor),
         _ => Origin::Made,

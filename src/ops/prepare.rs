@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::assemble::{PlannedImage, plan_image};
 use super::bases::Bases;
 use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
-use super::parallel::parallel;
+use super::image_record::Recalled;
 use super::pins::Pins;
 use super::press::Press;
 use super::sources::Sources;
@@ -22,7 +22,7 @@ use crate::model::{KeyDigest, Platform};
 use crate::registry::Registry;
 use crate::spec::{ImageSpec, Value};
 use crate::store::Store;
-use crate::system::Cancel;
+use crate::system::{Cancel, parallel};
 
 /// What one command works with, from the outside.
 pub struct Machine<'a> {
@@ -69,13 +69,24 @@ pub struct Target {
     pub key: Option<Key>,
 }
 
+/// An image for a platform as a whole.
+#[derive(Default)]
+pub struct Image {
+    /// Its key, as soon as that is known.
+    pub key: Option<KeyDigest>,
+    /// What an earlier command finished under that key.
+    pub recalled: Option<Recalled>,
+}
+
 /// Everything that is known before a builder runs.
 pub struct Prepared {
     /// The images, in the order of the specs.
     pub specs: Vec<Arc<ImageSpec>>,
     /// Each image for each of its platforms.
     pub targets: Vec<Target>,
-    /// The base of each target; `None` where it has an error.
+    /// What is known of each target's image as a whole.
+    pub images: Vec<Image>,
+    /// The base of each target; `None` where it has an error or is not needed.
     pub bases: Vec<Option<Arc<BaseImage>>>,
     /// Each different run of a builder once.
     pub compiles: Vec<Compile>,
@@ -84,13 +95,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The targets of one image with what `plans` holds for them.
+    /// The targets of one image with what is known of them as a whole, and with what `plans` holds for them.
     pub fn of<'p, T>(
         &'p self,
         spec: &'p Arc<ImageSpec>,
         plans: &'p [T],
-    ) -> impl Iterator<Item = (&'p Target, &'p T)> {
-        self.targets.iter().zip(plans).filter(move |(target, _)| Arc::ptr_eq(&target.spec, spec))
+    ) -> impl Iterator<Item = (&'p Target, (&'p Image, &'p T))> {
+        self.targets
+            .iter()
+            .zip(self.images.iter().zip(plans))
+            .filter(move |(target, _)| Arc::ptr_eq(&target.spec, spec))
     }
 }
 
@@ -106,6 +120,8 @@ pub struct Session<'a> {
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
     pub(super) pins: Pins<'a>,
+    /// How the running program looks; `None` where that is not known.
+    pub(super) program: OnceLock<Option<String>>,
 }
 
 impl<'a> Session<'a> {
@@ -120,7 +136,8 @@ impl<'a> Session<'a> {
             keep_going: options.keep_going,
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
-            sources: Sources::new(&machine.root, machine.cancel),
+            sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
+            program: OnceLock::new(),
         })
     }
 
@@ -131,22 +148,65 @@ impl<'a> Session<'a> {
 
     /// Reads bases and hashes sources. What is wrong with them is in the result; what is wrong with the request is an error.
     pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
+        let mut prepared = self.begin(specs)?;
+        self.load_bases(&mut prepared, &self.bases());
+        Ok(prepared)
+    }
+
+    /// The bases of this command.
+    pub fn bases(&self) -> Bases<'_> {
+        Bases::new(self.machine, &self.sources)
+    }
+
+    /// Hashes the sources of builders.
+    pub fn begin(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
         let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
         let mut targets = self.targets(&specs)?;
         self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
         let mut errors: Vec<Error> = Vec::new();
         let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
-        let bases = Bases::new(self.machine, &self.sources);
-        let loaded = parallel(self.machine.jobs, &targets, |target| {
+        let compiles = self.compiles(&mut targets, &mut tell);
+        let (images, bases) = (targets.iter().map(|_| Image::default()).collect(), vec![None; targets.len()]);
+        Ok(Prepared { specs, targets, images, bases, compiles, errors })
+    }
+
+    /// Finds the images that an earlier command finished from all the same, of those whose builders' output is known.
+    pub fn recall(
+        &self,
+        prepared: &mut Prepared,
+        bases: &Bases<'_>,
+        records: &BTreeMap<KeyDigest, CompileRecord>,
+        created: Option<&str>,
+    ) {
+        for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
+            if self.machine.cancel.is_cancelled() {
+                return;
+            }
+            let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
+            image.key = self.image_key(target, made, bases, created);
+            let find = |key| Recalled::find(self.machine.store, key, target.task.platform);
+            image.recalled = image.key.as_ref().and_then(find);
+        }
+    }
+
+    /// Reads the base of every target that has to be planned.
+    pub fn load_bases(&self, prepared: &mut Prepared, bases: &Bases<'_>) {
+        let wanted: Vec<usize> =
+            (0..prepared.targets.len()).filter(|index| prepared.images[*index].recalled.is_none()).collect();
+        let loaded = parallel(self.machine.jobs, &wanted, |index| {
+            let target = &prepared.targets[*index];
             self.phase(target, Phase::Base);
             bases.load(&target.spec, target.task.platform)
         });
-        let mut found = Vec::new();
-        for (target, base) in targets.iter().zip(loaded) {
-            found.push(base.map_err(|error| tell(target, error)).ok());
+        let mut errors = Vec::new();
+        for (index, base) in wanted.into_iter().zip(loaded) {
+            match base {
+                Ok(base) => prepared.bases[index] = Some(base),
+                Err(error) => errors.push(error.of(&prepared.targets[index].task)),
+            }
         }
-        let compiles = self.compiles(&mut targets, &mut tell);
-        Ok(Prepared { specs, targets, bases: found, compiles, errors })
+        // What stands below is told first.
+        prepared.errors.splice(0..0, errors);
     }
 
     /// The layers and config of every target whose base and artefact are there.
@@ -182,6 +242,7 @@ impl<'a> Session<'a> {
                 None
             }));
         }
+        self.sources.remember();
         let left_out = self.sources.left_out();
         if !left_out.is_empty() {
             let names = left_out.join(", ");

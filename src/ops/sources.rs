@@ -1,25 +1,37 @@
 //! From the words of a spec to hashed files: builders' projects, `files` rows, certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::error::Error;
 use crate::builder::{Input, InputKind, Project};
-use crate::model::ContentDigest;
-use crate::plan::Certificate;
+use crate::model::{ContentDigest, Digest, Hasher};
+use crate::plan::{Certificate, SECRET_RULES, secret_in};
 use crate::spec::{Build, ImageSpec, Source, SourcePath};
-use crate::system::{Cancel, fs};
-use crate::tree::{self, Found, HashedFile, HashedKind, ScanRequest, SourceFile};
+use crate::store::{CleanContents, StatCache, Store};
+use crate::system::{Cancel, FileStat, IoError, Moment, fs, parallel};
+use crate::tree::{self, Found, HashedFile, HashedKind, KnownDigests, ScanRequest, SourceFile};
+
+/// Bytes at the start of a file that are looked through for secrets.
+const SECRET_LIMIT: u64 = 1 << 20;
 
 /// The workspace's files, each directory looked at once a command.
 pub struct Sources<'a> {
     root: &'a Path,
     cancel: &'a Cancel,
-    projects: Mutex<BTreeMap<String, Arc<Project>>>,
-    copies: Mutex<BTreeMap<String, Arc<CopiedFiles>>>,
+    jobs: usize,
+    known: StatCache,
+    store: &'a Store,
+    clean: OnceLock<CleanContents>,
+    projects: Known<Project>,
+    copies: Known<CopiedFiles>,
     left_out: Mutex<BTreeSet<String>>,
 }
+
+/// Values by name. Whoever locks one first makes it, and only those who want the same wait.
+type Known<T> = Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<T>>>>>>;
 
 /// What a `files` row with `from` brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,14 +40,46 @@ pub struct CopiedFiles {
     pub files: Vec<HashedFile>,
     /// Whether `from` is one file.
     pub single: bool,
+    /// Digest over all of it: paths, kinds, contents.
+    pub digest: Digest,
+}
+
+impl CopiedFiles {
+    fn new(files: Vec<HashedFile>, single: bool) -> Self {
+        let mut hasher = Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        part(if single { b"file" } else { b"directory" });
+        for file in &files {
+            part(file.path.as_bytes());
+            match &file.kind {
+                HashedKind::File { executable, size, digest } => {
+                    part(if *executable { b"program" } else { b"file" });
+                    part(&size.to_be_bytes());
+                    part(digest.0.as_bytes());
+                }
+                HashedKind::Symlink { target } => {
+                    part(b"link");
+                    part(target.as_bytes());
+                }
+            }
+        }
+        Self { files, single, digest: hasher.finish() }
+    }
 }
 
 impl<'a> Sources<'a> {
-    /// The files below the workspace's `root`.
-    pub fn new(root: &'a Path, cancel: &'a Cancel) -> Self {
+    /// The files below the workspace's `root`, with what `store` remembers of them.
+    pub fn new(root: &'a Path, store: &'a Store, jobs: usize, cancel: &'a Cancel) -> Self {
         Self {
             root,
             cancel,
+            jobs,
+            known: store.stat_cache(root),
+            store,
+            clean: OnceLock::new(),
             projects: Mutex::default(),
             copies: Mutex::default(),
             left_out: Mutex::default(),
@@ -68,7 +112,7 @@ impl<'a> Sources<'a> {
         let name = format!("{}\0{include:?}\0{exclude:?}", from.path);
         once(&self.copies, &name, || {
             let copied = match tree::find(self.root, &from.path)? {
-                Found::File(file) => CopiedFiles { files: self.hashed(vec![file])?, single: true },
+                Found::File(file) => CopiedFiles::new(self.hashed(vec![file])?, true),
                 Found::Directory => {
                     let files = self.scanned(&from.path, include, exclude)?;
                     if files.is_empty() {
@@ -77,7 +121,7 @@ impl<'a> Sources<'a> {
                             "`imgpack plan --files` says which rule leaves each file out",
                         ));
                     }
-                    CopiedFiles { files: self.hashed(files)?, single: false }
+                    CopiedFiles::new(self.hashed(files)?, false)
                 }
             };
             Ok(copied)
@@ -98,6 +142,42 @@ impl<'a> Sources<'a> {
             Ok(Certificate { origin: path.site.to_string(), path: path.path.clone(), text })
         };
         spec.certificates.iter().map(|path| read(path).map_err(|error| error.at(&path.site))).collect()
+    }
+
+    /// Digest of the content of the file at `path`.
+    pub fn digest(&self, path: &SourcePath) -> Result<ContentDigest, Error> {
+        let found = tree::find(self.root, &path.path).map_err(|error| Error::from(error).at(&path.site))?;
+        if let Found::File(file) = found
+            && let [HashedFile { kind: HashedKind::File { digest, .. }, .. }] = self.hashed(vec![file])?[..]
+        {
+            return Ok(digest);
+        }
+        Err(Error::usage(format!("{} is not a file", path.path)).at(&path.site))
+    }
+
+    /// The first file of `files`, in their order, that looks like it holds a secret, and what that is in words. Contents
+    /// once found clean are not looked at again.
+    pub fn secret_among<'f>(&self, files: &'f [HashedFile]) -> Option<(&'f HashedFile, &'static str)> {
+        let clean = self.clean.get_or_init(|| self.store.clean_contents(self.root, SECRET_RULES));
+        let unknown: Vec<(&HashedFile, ContentDigest)> = files
+            .iter()
+            .filter_map(|file| match file.kind {
+                HashedKind::File { digest, .. } if !clean.contains(&digest) => Some((file, digest)),
+                _ => None,
+            })
+            .collect();
+        let judged = parallel(self.jobs, &unknown, |(file, digest)| {
+            let mut content = Vec::new();
+            // What cannot be read is reported when it is packed.
+            let reader = fs::open(&file.absolute).ok()?;
+            reader.take(SECRET_LIMIT).read_to_end(&mut content).ok()?;
+            let verdict = secret_in(&content);
+            if verdict.is_none() && ContentDigest::of(&content) == *digest {
+                clean.add(digest);
+            }
+            verdict
+        });
+        unknown.iter().zip(judged).find_map(|((file, _), verdict)| Some((*file, verdict?)))
     }
 
     /// Where a file that a base is named by is on this machine.
@@ -129,7 +209,14 @@ impl<'a> Sources<'a> {
     }
 
     fn hashed(&self, files: Vec<SourceFile>) -> Result<Vec<HashedFile>, Error> {
-        Ok(tree::hash(files, &tree::read_digest, self.cancel)?)
+        Ok(tree::hash(files, &Remembered(&self.known), self.jobs, self.cancel)?)
+    }
+
+    /// Keeps what was found out about files for the next command.
+    pub fn remember(&self) {
+        // That it cannot be written costs time later, and nothing now.
+        let _: Result<(), IoError> = self.known.save();
+        let _: Option<Result<(), IoError>> = self.clean.get().map(CleanContents::save);
     }
 
     /// The files of a source root: all of it, but below `source.dir` what `include` and `exclude` leave, and `add`.
@@ -163,19 +250,29 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Makes the value of `name` once; callers that come while it is made wait.
-fn once<T>(
-    known: &Mutex<BTreeMap<String, Arc<T>>>,
-    name: &str,
-    make: impl FnOnce() -> Result<T, Error>,
-) -> Result<Arc<T>, Error> {
-    let mut known = known.lock().map_err(|_| Error::bug("a thread ended while it read sources"))?;
-    if let Some(value) = known.get(name) {
+/// Makes the value of `name` once; callers that want it while it is made wait.
+fn once<T>(known: &Known<T>, name: &str, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+    let poisoned = || Error::bug("a thread ended while it read sources");
+    let slot = Arc::clone(known.lock().map_err(|_| poisoned())?.entry(name.to_owned()).or_default());
+    let mut slot = slot.lock().map_err(|_| poisoned())?;
+    if let Some(value) = &*slot {
         return Ok(Arc::clone(value));
     }
     let value = Arc::new(make()?);
-    known.insert(name.to_owned(), Arc::clone(&value));
+    *slot = Some(Arc::clone(&value));
     Ok(value)
+}
+
+/// The store's memory as the tree asks it.
+struct Remembered<'a>(&'a StatCache);
+
+impl KnownDigests for Remembered<'_> {
+    fn known(&self, stat: &FileStat) -> Option<ContentDigest> {
+        self.0.get(stat)
+    }
+    fn remember(&self, stat: &FileStat, read: Moment, digest: &ContentDigest) {
+        self.0.put(stat, read, digest);
+    }
 }
 
 /// A source map by what it says, not by where that was written.

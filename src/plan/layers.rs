@@ -188,8 +188,17 @@ impl Placed {
     }
 
     fn add_parents(&mut self, facts: &BaseFacts) {
-        let wanted: BTreeSet<ImagePath> =
-            self.entries.iter().flat_map(|entry| entry.path.ancestors().collect::<Vec<_>>()).collect();
+        let mut wanted = BTreeSet::new();
+        for entry in self.entries.iter() {
+            // With a directory, those above it are there.
+            let mut above = entry.path.parent();
+            while let Some(path) = above {
+                above = path.parent();
+                if !wanted.insert(path) {
+                    break;
+                }
+            }
+        }
         for path in wanted {
             if self.entries.get(&path).is_some() {
                 continue;

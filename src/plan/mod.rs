@@ -11,5 +11,5 @@ mod settings;
 pub use composed::{Certificate, ComposeError, composed_files};
 pub use directories::last_directories;
 pub use layers::{LayerError, LayerPart, PlannedLayer, plan_layers};
-pub use secrets::secret_in;
+pub use secrets::{SECRET_RULES, secret_in};
 pub use settings::{ImageConfig, SettingsError, image_config, target_value};

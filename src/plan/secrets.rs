@@ -1,3 +1,6 @@
+/// Raised when [`secret_in`] judges otherwise than before: what was found clean is looked at again.
+pub const SECRET_RULES: &str = "1";
+
 /// What of `content` looks like a secret, in words: a private key or the token of a known service. Binary content
 /// (a NUL in the first 8000 bytes) is not looked at: programs hold such words as constants.
 pub fn secret_in(content: &[u8]) -> Option<&'static str> {

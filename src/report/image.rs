@@ -37,7 +37,7 @@ pub struct LayerReport {
 }
 
 /// A large file.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LargestFile {
     /// Its place in the image.
     pub path: ImagePath,

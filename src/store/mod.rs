@@ -6,6 +6,8 @@
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
 //!   groups/<64 hex>             the same form: where the groups of a layer are in the blob of this digest
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
+//!   stat/<64 hex>               rows under a checksum: digests of a workspace's files by their stat data
+//!   clean/<64 hex>              the same form: digests of contents of a workspace that hold no secret
 //!   tmp/                        files being written; anything older than a day is rubbish
 //! ```
 //! The builders keep their own folders beside these (see [`crate::builder`]).
@@ -14,8 +16,11 @@
 //! at the end of a command; records never: they carry a checksum, and a torn one is a miss.
 
 mod blobs;
+mod clean;
 mod groups;
 mod records;
+mod rows;
+mod stats;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -24,7 +29,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
+pub use clean::CleanContents;
 pub use groups::{GroupIndex, GroupRange, StoredGroup};
+pub use stats::StatCache;
 
 use crate::model::BlobDigest;
 use crate::system::IoError;

@@ -1,16 +1,17 @@
+use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
-
-use rayon::prelude::*;
+use std::path::{Path, PathBuf};
 
 use super::error::TreeError;
 use super::source::{SourceFile, SourceKind};
 use crate::model::{Content, ContentDigest, EntryKind, Hasher};
-use crate::system::{Cancel, IoError, fs};
+use crate::system::{Cancel, FileStat, IoError, Moment, fs, parallel};
 
 /// What the first bytes of a Git LFS pointer are (git-lfs, docs/spec.md), and how long one can be.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 const LFS_LIMIT: u64 = 1024;
+/// Fewer files are not worth a thread.
+const FEW: usize = 16;
 
 /// Digest and length of a file as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,53 +76,131 @@ impl HashedFile {
     }
 }
 
-/// Finds the content of every file by `digest` ([`read_digest`], or a cache before it), in parallel; the order stays. Of
-/// several failures the first in that order is returned.
-pub fn hash(
-    files: Vec<SourceFile>,
-    digest: &(dyn Fn(&SourceFile) -> Result<FileDigest, TreeError> + Sync),
-    cancel: &Cancel,
-) -> Result<Vec<HashedFile>, TreeError> {
-    let hashed: Vec<Result<HashedFile, TreeError>> = files
-        .into_par_iter()
-        .map(|file| {
-            cancel.check()?;
-            let kind = match &file.kind {
-                SourceKind::File { executable, .. } => {
-                    let FileDigest { digest, size } = digest(&file)?;
-                    HashedKind::File { executable: *executable, size, digest }
-                }
-                SourceKind::Symlink { target } => HashedKind::Symlink { target: target.clone() },
-            };
-            Ok(HashedFile { path: file.path, kind, absolute: file.absolute })
-        })
-        .collect();
-    hashed.into_iter().collect()
+/// What is known of files by how they look, without reading them.
+pub trait KnownDigests: Sync {
+    /// The digest of the content of a file that looks like this.
+    fn known(&self, stat: &FileStat) -> Option<ContentDigest>;
+
+    /// Remembers it: the file looked so before and after it was read, which began at `read`.
+    fn remember(&self, stat: &FileStat, read: Moment, digest: &ContentDigest);
 }
 
-/// Reads a file to its end. A Git LFS pointer is an error: a file is wanted, not its name.
-pub fn read_digest(file: &SourceFile) -> Result<FileDigest, TreeError> {
-    let path = &file.absolute;
+/// Finds the content of every file; the order stays. What `known` does not know is read, by `jobs` threads. Of several
+/// failures the first in that order is returned.
+pub fn hash(
+    files: Vec<SourceFile>,
+    known: &dyn KnownDigests,
+    jobs: usize,
+    cancel: &Cancel,
+) -> Result<Vec<HashedFile>, TreeError> {
+    let mut unknown = Vec::new();
+    let mut hashed: Vec<HashedFile> = Vec::with_capacity(files.len());
+    for file in files {
+        let kind = match file.kind {
+            SourceKind::File { stat } => {
+                let digest = known.known(&stat).unwrap_or_else(|| {
+                    unknown.push((hashed.len(), stat));
+                    ContentDigest::of(b"")
+                });
+                HashedKind::File { executable: stat.is_executable(), size: stat.size, digest }
+            }
+            SourceKind::Symlink { target } => HashedKind::Symlink { target },
+        };
+        hashed.push(HashedFile { path: file.path, kind, absolute: file.absolute });
+    }
+    let digest = |(index, stat): &(usize, FileStat)| {
+        cancel.check()?;
+        read_digest(&hashed[*index].absolute, stat, known)
+    };
+    // A second thread is not worth a few files, as after an edit.
+    let jobs = jobs.min(unknown.len().div_ceil(FEW));
+    let read = parallel(jobs, &unknown, digest);
+    for ((index, _), read) in unknown.into_iter().zip(read) {
+        let read = read?;
+        if let HashedKind::File { size, digest, .. } = &mut hashed[index].kind {
+            (*size, *digest) = (read.size, read.digest);
+        }
+    }
+    Ok(hashed)
+}
+
+/// Reads the file at `path`, which looked like `stat` when it was found, to its end. A Git LFS pointer is an error: a file
+/// is wanted, not its name.
+pub fn read_digest(path: &Path, stat: &FileStat, known: &dyn KnownDigests) -> Result<FileDigest, TreeError> {
+    let begin = Moment::now();
     let mut reader = fs::open(path)?;
+    let looks = |reader: &File| reader.metadata().map(|metadata| FileStat::of(&metadata));
+    let before = looks(&reader).map_err(IoError::of("look at", path))?;
     let mut head = Vec::with_capacity(LFS.len());
     let mut start = (&mut reader).take(LFS.len() as u64);
     start.read_to_end(&mut head).map_err(IoError::of("read", path))?;
     let (digest, size) =
-        Hasher::read_all(head.as_slice().chain(reader)).map_err(IoError::of("read", path))?;
+        Hasher::read_all(head.as_slice().chain(&mut reader)).map_err(IoError::of("read", path))?;
     if head == LFS && size < LFS_LIMIT {
-        return Err(TreeError::LfsPointer { path: path.clone() });
+        return Err(TreeError::LfsPointer { path: path.to_owned() });
     }
-    Ok(FileDigest { digest: ContentDigest(digest), size })
+    let digest = ContentDigest(digest);
+    // What changed since it was found, or while it was read, is not remembered.
+    let after = looks(&reader).map_err(IoError::of("look at", path))?;
+    if before == *stat && after == *stat && size == stat.size {
+        known.remember(stat, begin, &digest);
+    }
+    Ok(FileDigest { digest, size })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Mutex;
+
     use super::*;
 
     fn source(directory: &std::path::Path, name: &str, content: &[u8]) -> SourceFile {
         let absolute = directory.join(name);
         std::fs::write(&absolute, content).unwrap();
-        SourceFile { path: name.to_owned(), kind: SourceKind::File { executable: true, size: 0 }, absolute }
+        std::fs::set_permissions(&absolute, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let stat = FileStat::of(&absolute.metadata().unwrap());
+        SourceFile { path: name.to_owned(), kind: SourceKind::File { stat }, absolute }
+    }
+
+    /// Knows every file as `.0`, and keeps what it is told.
+    #[derive(Default)]
+    struct Memory(Option<ContentDigest>, Mutex<Vec<(FileStat, ContentDigest)>>);
+
+    impl KnownDigests for Memory {
+        fn known(&self, _: &FileStat) -> Option<ContentDigest> {
+            self.0
+        }
+        fn remember(&self, stat: &FileStat, _: Moment, digest: &ContentDigest) {
+            self.1.lock().unwrap().push((*stat, *digest));
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_not_read_and_what_is_read_is_remembered() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = source(temporary.path(), "x", b"x");
+        let SourceKind::File { stat } = file.kind else { panic!("not a file") };
+        let memory = Memory::default();
+        hash(vec![file.clone()], &memory, 2, &Cancel::new()).unwrap();
+        assert_eq!(*memory.1.lock().unwrap(), [(stat, ContentDigest::of(b"x"))]);
+
+        std::fs::remove_file(&file.absolute).unwrap();
+        let known = ContentDigest::of(b"known");
+        let hashed = hash(vec![file], &Memory(Some(known), Mutex::default()), 2, &Cancel::new()).unwrap();
+        assert_eq!(hashed[0].kind, HashedKind::File { executable: true, size: 1, digest: known });
+    }
+
+    #[test]
+    fn what_changed_since_it_was_found_is_read_and_not_remembered() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = source(temporary.path(), "x", b"old");
+        std::fs::write(&file.absolute, "longer").unwrap();
+        let memory = Memory::default();
+        let hashed = hash(vec![file], &memory, 2, &Cancel::new()).unwrap();
+        let digest = ContentDigest::of(b"longer");
+        assert_eq!(hashed[0].kind, HashedKind::File { executable: true, size: 6, digest });
+        assert!(memory.1.lock().unwrap().is_empty());
     }
 
     #[test]
@@ -134,7 +213,7 @@ mod tests {
         };
         let big = vec![7; 300_000];
         let files = vec![source(temporary.path(), "b", &big), source(temporary.path(), "a", b""), link];
-        let hashed = hash(files, &read_digest, &Cancel::new()).unwrap();
+        let hashed = hash(files, &Memory::default(), 2, &Cancel::new()).unwrap();
         let file = |content: &[u8]| HashedKind::File {
             executable: true,
             size: content.len() as u64,
@@ -152,7 +231,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let text = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
         let pointer = source(temporary.path(), "model.bin", text.as_bytes());
-        let error = hash(vec![pointer], &read_digest, &Cancel::new()).unwrap_err();
+        let error = hash(vec![pointer], &Memory::default(), 2, &Cancel::new()).unwrap_err();
         let path = temporary.path().join("model.bin");
         assert_eq!(
             error.to_string(),
@@ -162,7 +241,7 @@ mod tests {
         let mut page = text.to_owned();
         page.push_str(&"a page about pointers ".repeat(100));
         let page = source(temporary.path(), "page.md", page.as_bytes());
-        assert!(hash(vec![page], &read_digest, &Cancel::new()).is_ok());
+        assert!(hash(vec![page], &Memory::default(), 2, &Cancel::new()).is_ok());
     }
 
     #[test]
@@ -171,9 +250,12 @@ mod tests {
         let file = source(temporary.path(), "x", b"x");
         let cancel = Cancel::new();
         cancel.cancel();
-        assert_eq!(hash(vec![file.clone()], &read_digest, &cancel).unwrap_err().to_string(), "cancelled");
+        assert_eq!(
+            hash(vec![file.clone()], &Memory::default(), 2, &cancel).unwrap_err().to_string(),
+            "cancelled"
+        );
         std::fs::remove_file(&file.absolute).unwrap();
-        let error = hash(vec![file.clone()], &read_digest, &Cancel::new()).unwrap_err();
+        let error = hash(vec![file.clone()], &Memory::default(), 2, &Cancel::new()).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot open {}", file.absolute.display()));
     }
 }

@@ -1,12 +1,12 @@
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::TreeError;
 use super::source::{SourceFile, SourceKind};
 use super::submodules::Submodules;
-use crate::system::IoError;
+use crate::system::{FileStat, IoError};
 
 /// What a named path is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,7 @@ pub fn find(root: &Path, path: &str) -> Result<Found, TreeError> {
 pub(super) fn regular(metadata: &fs::Metadata, path: &str) -> Result<SourceKind, TreeError> {
     let file_type = metadata.file_type();
     if file_type.is_file() {
-        let executable = metadata.permissions().mode() & 0o100 != 0;
-        return Ok(SourceKind::File { executable, size: metadata.len() });
+        return Ok(SourceKind::File { stat: FileStat::of(metadata) });
     }
     let noun = if file_type.is_socket() {
         "socket"
@@ -163,7 +162,7 @@ pub(super) fn canonical(root: &Path) -> Result<PathBuf, TreeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -196,7 +195,8 @@ mod tests {
         let root = temporary.path();
         let file = |path: &str, executable| match find(root, path).unwrap() {
             Found::File(file) => {
-                assert_eq!(file.kind, SourceKind::File { executable, size: 1 }, "{path}");
+                let SourceKind::File { stat } = file.kind else { panic!("{path} is a link") };
+                assert_eq!((stat.is_executable(), stat.size), (executable, 1), "{path}");
                 assert_eq!(file.absolute, root.join(path));
                 file.path
             }

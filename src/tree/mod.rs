@@ -27,9 +27,10 @@ mod scan;
 mod secret;
 mod source;
 mod submodules;
+mod worklist;
 
 pub use error::TreeError;
-pub use hash::{FileDigest, HashedFile, HashedKind, hash, read_digest};
+pub use hash::{FileDigest, HashedFile, HashedKind, KnownDigests, hash, read_digest};
 pub use locate::{Found, find};
 pub use scan::{Decision, Rule, Scan, ScanRequest, scan};
 pub use source::{SourceFile, SourceKind};

@@ -2,9 +2,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-use rayon::Scope;
 
 use super::error::TreeError;
 use super::globs::{Globs, is_literal, normalise};
@@ -13,6 +10,7 @@ use super::rules::{self, Matched, Rules};
 use super::secret::is_secret;
 use super::source::{SourceFile, SourceKind};
 use super::submodules::Submodules;
+use super::worklist::work_off;
 use crate::lock::LOCK_FILE;
 use crate::system::{Cancel, IoError};
 
@@ -150,7 +148,6 @@ pub fn scan(request: &ScanRequest<'_>, cancel: &Cancel) -> Result<Scan, TreeErro
         names,
         explain: request.explain,
         cancel,
-        outcome: Mutex::default(),
     };
     let absolute = if workspace.is_empty() { root.to_owned() } else { root.join(&workspace) };
     let top = Directory {
@@ -161,15 +158,26 @@ pub fn scan(request: &ScanRequest<'_>, cancel: &Cancel) -> Result<Scan, TreeErro
         included: walk.everything.then_some(Rule::Everything),
         dropped: None,
     };
-    rayon::scope(|scope| walk.enter(scope, &top));
-    let mut outcome = walk.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, error)) = outcome.failures.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
+    let gathered = work_off(top, &|directory: Directory, below: &mut Vec<Directory>, found: &mut Outcome| {
+        if let Err(failure) = walk.list(&directory, &mut found.scan, below) {
+            found.failures.push(failure);
+        }
+    });
+    let mut scan = Scan::default();
+    let mut failures = Vec::new();
+    for mut found in gathered {
+        scan.files.append(&mut found.scan.files);
+        scan.secrets.append(&mut found.scan.secrets);
+        scan.decisions.append(&mut found.scan.decisions);
+        failures.append(&mut found.failures);
+    }
+    if let Some((_, error)) = failures.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
         return Err(error);
     }
-    outcome.scan.files.sort_unstable();
-    outcome.scan.secrets.sort_unstable();
-    outcome.scan.decisions.sort_unstable();
-    Ok(outcome.scan)
+    scan.files.sort_unstable();
+    scan.secrets.sort_unstable();
+    scan.decisions.sort_unstable();
+    Ok(scan)
 }
 
 struct Walk<'a> {
@@ -182,7 +190,6 @@ struct Walk<'a> {
     names: BTreeSet<String>,
     explain: bool,
     cancel: &'a Cancel,
-    outcome: Mutex<Outcome>,
 }
 
 #[derive(Default)]
@@ -219,23 +226,12 @@ enum Verdict {
 }
 
 impl Walk<'_> {
-    fn enter<'scope>(&'scope self, scope: &Scope<'scope>, directory: &Directory) {
-        let mut found = Scan::default();
-        let result = self.list(directory, &mut found, scope);
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        outcome.scan.files.append(&mut found.files);
-        outcome.scan.secrets.append(&mut found.secrets);
-        outcome.scan.decisions.append(&mut found.decisions);
-        if let Err(failure) = result {
-            outcome.failures.push(failure);
-        }
-    }
-
-    fn list<'scope>(
-        &'scope self,
+    /// Takes what the directory holds into `found`, and what lies below it into `more`.
+    fn list(
+        &self,
         directory: &Directory,
         found: &mut Scan,
-        scope: &Scope<'scope>,
+        more: &mut Vec<Directory>,
     ) -> Result<(), (String, TreeError)> {
         let here = |error: TreeError| (directory.path.clone(), error);
         self.cancel.check().map_err(|error| here(error.into()))?;
@@ -248,14 +244,14 @@ impl Walk<'_> {
             let name = entry.file_name();
             git |= name == rules::GIT && file_type.is_file();
             own |= name == rules::OWN && file_type.is_file();
-            children.push((name, file_type));
+            children.push((entry, name, file_type));
         }
         if children.is_empty() && self.submodules.contains(&directory.workspace) {
             return Err(here(TreeError::Submodule { path: directory.workspace.clone() }));
         }
         let rules =
             directory.rules.enter(&directory.workspace, &directory.absolute, git, own).map_err(here)?;
-        for (name, file_type) in children {
+        for (entry, name, file_type) in children {
             let text = name.to_string_lossy();
             let path = below(&directory.path, &text);
             let workspace = below(&directory.workspace, &text);
@@ -274,11 +270,10 @@ impl Walk<'_> {
             match verdict {
                 Verdict::Enter { included, dropped } => {
                     let rules = rules.clone();
-                    let next = Directory { path, workspace, absolute, rules, included, dropped };
-                    scope.spawn(move |scope| self.enter(scope, &next));
+                    more.push(Directory { path, workspace, absolute, rules, included, dropped });
                 }
                 Verdict::Take(rule) => {
-                    let kind = self.kind(file_type, &absolute, &workspace).map_err(fail)?;
+                    let kind = self.kind(&entry, file_type, &absolute, &workspace).map_err(fail)?;
                     if self.explain {
                         found.decisions.push(Decision { path: path.clone(), taken: true, rule });
                     }
@@ -365,6 +360,7 @@ impl Walk<'_> {
 
     fn kind(
         &self,
+        entry: &fs::DirEntry,
         file_type: fs::FileType,
         absolute: &Path,
         workspace: &str,
@@ -373,7 +369,8 @@ impl Walk<'_> {
             let target = locate::check_link(&self.real_root, absolute, workspace)?;
             return Ok(SourceKind::Symlink { target });
         }
-        let metadata = fs::symlink_metadata(absolute).map_err(IoError::of("look at", absolute))?;
+        // Relative to the open directory: the kernel does not walk the path for each file.
+        let metadata = entry.metadata().map_err(IoError::of("look at", absolute))?;
         locate::regular(&metadata, workspace)
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::system::FileStat;
+
 /// A file or link of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceFile {
@@ -16,10 +18,8 @@ pub struct SourceFile {
 pub enum SourceKind {
     /// A regular file.
     File {
-        /// Whether its owner may execute it.
-        executable: bool,
-        /// Length in bytes when it was looked at; the length that was hashed is the one that counts.
-        size: u64,
+        /// How it looked when it was found; the length that was hashed is the one that counts.
+        stat: FileStat,
     },
     /// A symbolic link, relative, to something inside the workspace.
     Symlink {

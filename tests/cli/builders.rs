@@ -67,8 +67,8 @@ fn a_go_program_that_does_not_compile() {
     assert_eq!(said.matches("undefinedName").count(), 1, "{said}");
     assert_snapshot!(without_machine(&said), @r"
     1 image to build for linux/amd64
-    web linux/amd64: reading the base
     web linux/amd64: hashing the sources
+    web linux/amd64: reading the base
     web linux/amd64: waiting for a builder
     web linux/amd64: building with go
     web linux/amd64: | go: no module dependencies to download
@@ -107,8 +107,8 @@ fn a_rust_program_that_does_not_compile() {
     assert_eq!(said.matches("mismatched types").count(), 1, "{said}");
     assert_snapshot!(without_machine(&said), @r#"
     1 image to build for linux/amd64
-    core linux/amd64: reading the base
     core linux/amd64: hashing the sources
+    core linux/amd64: reading the base
     core linux/amd64: waiting for a builder
     core linux/amd64: building with rust
     note: `core` uses musl's slow allocator: consider another, like mimalloc

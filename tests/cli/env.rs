@@ -142,7 +142,7 @@ impl Env {
         Ended { code, stdout: self.said(&output.stdout), stderr: self.said(&output.stderr) }
     }
 
-    fn said(&self, bytes: &[u8]) -> String {
+    pub(crate) fn said(&self, bytes: &[u8]) -> String {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let folder = self.folder.path().to_str().unwrap();
         text.replace(&format!("{folder}/workspace"), "[ws]").replace(folder, "[dir]")

@@ -21,4 +21,5 @@ mod signals;
 mod sources;
 mod specs;
 mod truth;
+mod unchanged;
 mod usage;

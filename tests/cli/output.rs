@@ -85,9 +85,6 @@ fn plain_lines() {
     ");
     assert_snapshot!(without_times(&second.stderr), @r"
     1 image to build for linux/amd64, linux/arm64
-    web linux/amd64: reading the base
-    web linux/arm64: reading the base
-    web linux/amd64: packing layers
     web linux/amd64: app layer 2 files in /etc/web, 177 B, reused
     web linux/amd64: done, 832 B, 0.0 s
     web linux/arm64: done, 832 B, 0.0 s

@@ -9,7 +9,6 @@ use imgpack::model::Layer;
 use imgpack::ops::build::build;
 use imgpack::ops::deliver::with_push;
 use imgpack::ops::event::{Event, Observer, Phase};
-use imgpack::ops::press::Press;
 use imgpack::ops::prepare::{BuildOptions, Machine};
 use imgpack::ops::press::Press;
 use imgpack::ops::workspace::DiskFiles;

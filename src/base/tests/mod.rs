@@ -197,7 +197,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn passwd(base: &BaseImage) -> &str {
-    base.facts.contents.get(&"/etc/passwd".parse().unwrap()).map_or("", String::as_str)
+    base.facts.contents.get("/etc/passwd").map_or("", String::as_str)
 }
 
 /// A file of `fixtures/bases`, which is not committed: `None`, said aloud, where it is missing; a failure in CI.

@@ -326,7 +326,9 @@ fn modes_are_the_owners_and_order_is_bytewise() {
     let found: Vec<_> = scan
         .files
         .iter()
-        .map(|file| (file.path.as_str(), matches!(file.kind, SourceKind::File { executable: true, .. })))
+        .map(|file| {
+            (file.path.as_str(), matches!(file.kind, SourceKind::File { stat } if stat.is_executable()))
+        })
         .collect();
     assert_eq!(found, [("B", true), ("a-b", false), ("a.b", false), ("a/x", true)]);
     let cancel = Cancel::new();

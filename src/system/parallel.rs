@@ -1,5 +1,3 @@
-//! Several things at once on plain threads, results in the order of the things.
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
