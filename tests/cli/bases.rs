@@ -67,7 +67,7 @@ fn a_base_that_is_not_there() {
     ");
     env.spec("web", "base: { rootfs: { linux/amd64: ../conf/motd, linux/arm64: ../conf/motd } }\n");
     assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
-    error: web (linux/amd64, linux/arm64): the layer sha256:d223c5db812067015a641160a45be4e9b4ecfd8a7efe84a05104d8b2eb8ba9fb of rootfs:conf/motd,conf/motd cannot be read as a layer
+    error: web (linux/amd64, linux/arm64): the layer sha256:bc501ac0af6a39cb2d6a9285787a221f08b2bf8ed495d1ea4c9595ad6c030982 of rootfs:conf/motd,conf/motd cannot be read as a layer
       because: it is not a tar archive
     ");
 }

@@ -72,13 +72,13 @@ fn plain_lines() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     web linux/amd64: packing layers
-    web linux/amd64: app layer 2 files in /etc/web, 184 B, made in 0.0 s
-    web linux/amd64: done, 839 B, 0.0 s
-    web linux/arm64: done, 839 B, 0.0 s
+    web linux/amd64: app layer 2 files in /etc/web, 177 B, made in 0.0 s
+    web linux/amd64: done, 832 B, 0.0 s
+    web linux/arm64: done, 832 B, 0.0 s
     web  linux/amd64, linux/arm64                     TRANSFER  UNPACKED
-      app     2 files in /etc/web                        184 B      16 B
+      app     2 files in /etc/web                        177 B      16 B
               config and manifest                        655 B
-      total   1 layer                                    839 B      16 B first build
+      total   1 layer                                    832 B      16 B first build
       largest files
       app     /etc/web/app.toml                                     10 B
       app     /etc/web/motd                                          6 B

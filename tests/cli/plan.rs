@@ -39,10 +39,10 @@ fn plans() {
     assert_snapshot!(said(&env, &["plan", "web"]), @r"
     web (linux/amd64)
       base          0 B  scratch
-      system      202 B  user and group
-      app         135 B  /srv/index.html
-      config      184 B  2 files in /etc/web
-      config      121 B  directories
+      system      194 B  user and group
+      app         124 B  /srv/index.html
+      config      177 B  2 files in /etc/web
+      config      118 B  directories
     ");
     env.spec("base", "base: static\nplatforms: [linux/amd64]\n");
     assert_snapshot!(said(&env, &["plan", "base"]), @r"
