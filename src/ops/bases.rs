@@ -189,7 +189,7 @@ struct StoreForBases<'a>(&'a Store);
 
 impl BlobStore for StoreForBases<'_> {
     fn has(&self, digest: &BlobDigest) -> Result<bool, BoxError> {
-        Ok(self.0.blob_path(digest).is_file())
+        Ok(self.0.find_blob(digest).is_some())
     }
 
     fn put(
