@@ -8,7 +8,7 @@ use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index};
 use super::compile::{Compile, CompileRecord};
 use super::error::Error;
 use super::event::{Event, Phase, Task};
-use super::history::{self, LastBuild};
+use super::history::{self, LastBuild, User};
 use super::pack::{Origin, pack_layer};
 use super::parallel::parallel;
 use super::prepare::{BuildOptions, Machine, Prepared, Session, Target};
@@ -71,7 +71,7 @@ pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOption
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
                 let layers = pack(machine, &prepared, &plans, options, &mut built);
-                assemble(&session, &prepared, &plans, &layers, options, &mut built)?;
+                assemble(&session, &prepared, &records, &plans, &layers, options, &mut built)?;
             }
         }
     }
@@ -190,6 +190,7 @@ fn pack(
 fn assemble(
     session: &Session<'_>,
     prepared: &Prepared,
+    records: &BTreeMap<KeyDigest, CompileRecord>,
     plans: &[Option<PlannedImage>],
     layers: &BTreeMap<KeyDigest, Layer>,
     options: &BuildOptions,
@@ -215,8 +216,14 @@ fn assemble(
             }
             let name = history::name(&machine.root, &target.task);
             let last: Option<LastBuild> = machine.store.last(&name);
-            let report = image_report(&target.task, plan, &image, last.map(|last| last.report));
-            machine.store.put_last(&name, &LastBuild::of(plan, &report, target.key.clone()))?;
+            let report =
+                image_report(&target.task, plan, &image, last.as_ref().map(|last| last.report.clone()));
+            let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
+            let user = User::of(&machine.root, &target.task, made);
+            let now = LastBuild::of(plan, &report, target.key.clone(), user);
+            if last.as_ref() != Some(&now) {
+                machine.store.put_last(&name, &now)?;
+            }
             let task = target.task.clone();
             machine.observer.event(Event::Done { task, transfer: report.transfer() });
             reports.push(report);

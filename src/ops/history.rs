@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::assemble::PlannedImage;
+use super::compile::CompileRecord;
 use super::event::Task;
 use crate::key::Key;
-use crate::model::Class;
+use crate::model::{Class, ContentDigest};
 use crate::report::{ImageReport, Previous};
 
 /// What is remembered of the last build of one image for one platform.
@@ -17,6 +18,34 @@ pub struct LastBuild {
     pub layers: Vec<LastLayer>,
     /// What decided its builder's output, where it has a builder.
     pub build: Option<Key>,
+    /// Who it was, for those who ask what takes the cache's space; `None` in records of older versions.
+    #[serde(default)]
+    pub user: Option<User>,
+}
+
+/// The service that was built, and what it has of the cache beside layers.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// The workspace's root.
+    pub workspace: String,
+    /// The service.
+    pub service: String,
+    /// What its builder made.
+    pub programs: Vec<ContentDigest>,
+    /// The source root that its builder ran for, as the builders' caches call it.
+    pub source_root: Option<String>,
+}
+
+impl User {
+    /// The service of `task`, with what its builder made.
+    pub fn of(root: &Path, task: &Task, made: Option<&CompileRecord>) -> Self {
+        Self {
+            workspace: root.display().to_string(),
+            service: task.identity.service.clone(),
+            programs: made.iter().flat_map(|made| &made.artefacts).map(|made| made.digest).collect(),
+            source_root: made.and_then(|made| made.source_root.clone()),
+        }
+    }
 }
 
 /// What decided the bytes of a layer.
@@ -32,13 +61,13 @@ pub struct LastLayer {
 
 impl LastBuild {
     /// What is to be remembered.
-    pub fn of(plan: &PlannedImage, report: &ImageReport, build: Option<Key>) -> Self {
+    pub fn of(plan: &PlannedImage, report: &ImageReport, build: Option<Key>, user: User) -> Self {
         let layers = plan.layers.iter().map(|layer| LastLayer {
             class: layer.class,
             title: layer.title.clone(),
             key: layer.key.clone(),
         });
-        Self { report: report.remember(), layers: layers.collect(), build }
+        Self { report: report.remember(), layers: layers.collect(), build, user: Some(user) }
     }
 
     /// The key of the layer that stood where this one stands: of the same class and title, else of the same class.

@@ -5,6 +5,8 @@
 pub mod assemble;
 pub mod bases;
 pub mod build;
+/// `imgpack cache`.
+pub mod cache;
 pub mod compile;
 pub mod deliver;
 /// Why a command did not do all that was asked.

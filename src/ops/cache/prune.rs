@@ -1,0 +1,123 @@
+//! `imgpack cache prune`: what was not used for long goes, and of the rest what was used least recently until the cache is
+//! small enough.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::inventory::{Inventory, Item, Kind};
+use crate::builder::Caches;
+use crate::model::{BlobDigest, Size};
+use crate::ops::error::Error;
+use crate::store::Store;
+use crate::system::fs;
+
+/// What may go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// What the cache may take on the disk afterwards.
+    pub max_size: Option<Size>,
+    /// What was not used for longer goes.
+    pub older_than: Option<Duration>,
+    /// Everything goes.
+    pub all: bool,
+    /// Only these kinds; empty means every kind.
+    pub kinds: BTreeSet<Kind>,
+    /// Only what this service alone used.
+    pub service: Option<String>,
+}
+
+/// What went, or would go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Things and what they took on the disk, by kind, without the kinds of which nothing went.
+    pub removed: Vec<(Kind, usize, Size)>,
+    /// What is left.
+    pub left: Size,
+    /// What stays because a tool that outlived its imgpack is at work on it.
+    pub busy: usize,
+}
+
+impl Pruned {
+    /// What was freed.
+    pub fn freed(&self) -> Size {
+        self.removed.iter().map(|(_, _, size)| *size).sum()
+    }
+}
+
+impl Rule {
+    fn is_about(&self, item: &Item) -> bool {
+        let owner = |service: &String| {
+            !item.owners.is_empty() && item.owners.iter().all(|owner| owner.service == *service)
+        };
+        (self.kinds.is_empty() || self.kinds.contains(&item.kind)) && self.service.as_ref().is_none_or(owner)
+    }
+
+    /// Which of the items go.
+    fn chosen(&self, items: &[Item], now: SystemTime) -> Vec<bool> {
+        let age = |item: &Item| now.duration_since(item.used).unwrap_or_default();
+        let may: Vec<bool> = items.iter().map(|item| self.is_about(item) && !item.busy).collect();
+        let mut goes: Vec<bool> = items
+            .iter()
+            .zip(&may)
+            .map(|(item, may)| {
+                let old = self.older_than.is_some_and(|limit| age(item) > limit);
+                *may && (self.all || old || item.kind == Kind::Rubbish)
+            })
+            .collect();
+        if let Some(Size(limit)) = self.max_size {
+            let mut left: u64 =
+                items.iter().zip(&goes).filter(|(_, goes)| !**goes).map(|(item, _)| item.size.0).sum();
+            let mut order: Vec<usize> =
+                (0..items.len()).filter(|index| may[*index] && !goes[*index]).collect();
+            // Of what was used equally long ago the largest first: fewest things have to be made again.
+            order.sort_by_key(|index| (items[*index].used, std::cmp::Reverse(items[*index].size)));
+            for index in order {
+                if left <= limit {
+                    break;
+                }
+                goes[index] = true;
+                left -= items[index].size.0;
+            }
+        }
+        // A record of what is gone is of no use, whatever the rule is about.
+        let gone: BTreeSet<BlobDigest> =
+            items.iter().zip(&goes).filter(|(_, goes)| **goes).filter_map(|(item, _)| item.blob).collect();
+        for (item, goes) in items.iter().zip(&mut goes) {
+            *goes |= item.leads_to.iter().any(|blob| gone.contains(blob));
+        }
+        goes
+    }
+}
+
+/// Removes what `rule` says from a store that is opened alone, or with `dry` only says what would go.
+pub fn prune(store: &mut Store, rule: &Rule, dry: bool) -> Result<Pruned, Error> {
+    let held = if dry { None } else { Some(Caches::new(store.root()).hold()?) };
+    let inventory = Inventory::take(store, held.as_ref())?;
+    let goes = rule.chosen(&inventory.items, SystemTime::now());
+    let mut moved: Vec<PathBuf> = Vec::new();
+    let mut removed: Vec<(Kind, usize, Size)> = Vec::new();
+    for (item, _) in inventory.items.iter().zip(&goes).filter(|(_, goes)| **goes) {
+        if !dry {
+            for path in &item.paths {
+                moved.extend(store.discard(path)?);
+            }
+        }
+        match removed.last_mut().filter(|(kind, _, _)| *kind == item.kind) {
+            Some((_, count, size)) => {
+                *count += 1;
+                size.0 += item.size.0;
+            }
+            None => removed.push((item.kind, 1, item.size)),
+        }
+    }
+    let busy = inventory.items.iter().filter(|item| item.busy && rule.is_about(item)).count();
+    // Nobody has to wait for large directories to be removed: they are out of the way.
+    drop(held);
+    store.release();
+    for path in moved {
+        fs::remove_all(path)?;
+    }
+    let freed: u64 = removed.iter().map(|(_, _, size)| size.0).sum();
+    Ok(Pruned { removed, left: Size(inventory.size().0 - freed), busy })
+}
