@@ -2,7 +2,7 @@
 //!
 //! Dependencies point one way, and `tests/tidy.rs` checks it:
 //! [`cli`] → [`ops`] → machine ([`archive`], [`base`], [`builder`], [`engine`], [`registry`], [`store`], [`system`],
-//! [`tree`]) → pure ([`image`], [`key`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
+//! [`tree`]) → pure ([`image`], [`key`], [`lock`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
 pub mod archive;
 pub mod base;
 pub mod builder;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod engine;
 pub mod image;
 pub mod key;
+pub mod lock;
 pub mod model;
 pub mod ops;
 pub mod plan;

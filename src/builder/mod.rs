@@ -119,6 +119,14 @@ impl fmt::Display for KeyField {
     }
 }
 
+/// The tool that a build asks for, as one word that says what decides which one that is. Starts nothing.
+pub fn toolchain(build: &Build, platform: Platform, project: &Project) -> Result<String, BuilderError> {
+    match build {
+        Build::Go(_) => Ok("go".to_owned()),
+        Build::Rust(_) => rust::toolchain(platform, project),
+    }
+}
+
 /// Resolves the tool that [`build`] would run. Starts processes only where nothing that decided an earlier answer is the
 /// same as then.
 pub fn identify(

@@ -8,11 +8,20 @@ use crate::system;
 
 use super::{BuilderError, Caches};
 
-/// What a tool is, for keys and for people: names and values, in a fixed order, without paths of this machine.
+/// What a tool is, for keys, pins and people: without paths of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolIdentity {
-    /// `name → value`.
-    pub fields: Vec<(String, String)>,
+    /// `name → value`, the value a single line that is not empty.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl ToolIdentity {
+    /// What a tool says of itself, without what it leaves empty.
+    pub(super) fn new(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let line = |value: String| value.split_whitespace().collect::<Vec<_>>().join(" ");
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), line(value)));
+        Self { fields: fields.filter(|(_, value)| !value.is_empty()).collect() }
+    }
 }
 
 /// A resolved tool: its identity, and where its programs are.
@@ -33,7 +42,7 @@ impl Tool {
 
     /// A field of the identity, empty where there is none.
     pub fn field(&self, name: &str) -> &str {
-        self.identity.fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+        self.identity.fields.get(name).map_or("", String::as_str)
     }
 }
 
@@ -114,9 +123,10 @@ mod tests {
         let (program, absent) = (directory.path().join("go"), directory.path().join("absent"));
         std::fs::write(&program, "one").unwrap();
         let tool = Tool {
-            identity: ToolIdentity { fields: vec![("version".into(), "1".into())] },
+            identity: ToolIdentity::new([("version", "1\n2 ".into()), ("commit", " ".into())]),
             paths: BTreeMap::from([("go".into(), program.clone())]),
         };
+        assert_eq!((tool.field("version"), tool.identity.fields.len()), ("1 2", 1));
         let question = Question::new(vec!["go".into(), "PATH".into()]);
         assert_eq!(question.remembered(&caches), None);
         question.remember(&caches, &tool, &[program.clone(), absent.clone()]);

@@ -34,7 +34,9 @@ pub(super) enum Command {
     /// Show which layers a build would make, from which inputs
     Plan(PlanArguments),
     /// Show what a build would do again, and which input makes it do so
-    Explain(Selection),
+    Explain(ExplainArguments),
+    /// Pin what images are built with, in imgpack.lock
+    Lock(LockArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
@@ -110,6 +112,10 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) no_cache: bool,
 
+    /// Build with exactly what imgpack.lock pins, or not at all
+    #[arg(long)]
+    pub(super) locked: bool,
+
     /// After a failure finish what does not depend on it; nothing is tagged then
     #[arg(long)]
     pub(super) keep_going: bool,
@@ -133,6 +139,34 @@ pub(super) struct PlanArguments {
     /// Show for every file which rule takes it or leaves it out
     #[arg(long)]
     pub(super) files: bool,
+
+    /// Fail where imgpack.lock does not pin what a build would use
+    #[arg(long)]
+    pub(super) locked: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// Which images.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Fail where imgpack.lock does not pin what a build would use
+    #[arg(long)]
+    pub(super) locked: bool,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub(super) struct LockArguments {
+    /// Which images.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+
+    /// Only the toolchains, as they are installed here [default: all there is to pin, which so far is this]
+    #[arg(long)]
+    pub(super) toolchains: bool,
 }
 
 /// `check`

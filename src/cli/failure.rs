@@ -57,6 +57,7 @@ fn exit(error: &Error) -> Exit {
     match &*error.kind {
         ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
         ErrorKind::Spec(_)
+        | ErrorKind::Lock(_)
         | ErrorKind::Tree(_)
         | ErrorKind::Select(_)
         | ErrorKind::Reference(_)
@@ -116,6 +117,7 @@ fn hint(error: &Error) -> Option<String> {
     match &*error.kind {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
+        ErrorKind::Lock(error) => Some(error.hint().to_owned()),
         ErrorKind::Tree(TreeError::Missing { path, nearest: None }) if is_beside(path, &error.context) => {
             Some("paths are relative to the file that they are written in".to_owned())
         }

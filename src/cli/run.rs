@@ -60,7 +60,8 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
         Command::Plan(arguments) => verbs::plan(&settings, &arguments),
-        Command::Explain(selection) => verbs::explain(&settings, &selection),
+        Command::Explain(arguments) => verbs::explain(&settings, &arguments),
+        Command::Lock(arguments) => verbs::lock(&settings, &arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),

@@ -58,12 +58,13 @@ pub struct Built {
 
 /// Builds `specs` into the store.
 pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
-    let session = Session::new(machine, options);
+    let session = Session::new(machine, options)?;
     // A tag without a value is known before anything is built.
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.prepare(specs)?;
     let mut built = Built::default();
     built.errors.append(&mut prepared.errors);
+    session.pins.write_added()?;
     // Mistakes in sources and bases are told before any builder runs.
     if built.errors.is_empty() || options.keep_going {
         let records = compile(&session, &mut prepared, options, &mut built);
@@ -88,8 +89,8 @@ fn compile(
     let mut records = BTreeMap::new();
     let mut missing: Vec<Compile> = Vec::new();
     let mut known: Vec<Option<CompileRecord>> = Vec::new();
-    for compile in std::mem::take(&mut prepared.compiles) {
-        match session.recorded(&compile.key) {
+    for mut compile in std::mem::take(&mut prepared.compiles) {
+        match compile.recorded.take() {
             Some(record) if options.fresh.is_none() => drop(records.insert(compile.key.digest(), record)),
             recorded => {
                 missing.push(compile);

@@ -8,10 +8,10 @@ use super::error::Error;
 use super::event::{Event, Phase, Task};
 use super::parallel::parallel;
 use super::prepare::Session;
-use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool};
+use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool, ToolIdentity};
 use crate::key::Key;
 use crate::model::{ContentDigest, Platform};
-use crate::spec::{Build, Value};
+use crate::spec::{Build, ImageSpec, Value};
 use crate::system::IoError;
 
 /// One run of a builder that one or more tasks wait for.
@@ -22,8 +22,10 @@ pub struct Compile {
     pub platform: Platform,
     /// The sources.
     pub project: Arc<Project>,
-    /// The resolved tool.
-    pub tool: Tool,
+    /// The resolved tool; `None` where a pin and a record make it unnecessary.
+    pub tool: Option<Tool>,
+    /// What an earlier run of the key made, where all of it is still there.
+    pub recorded: Option<CompileRecord>,
     /// Everything that decides what is made.
     pub key: Key,
     /// Who waits for it.
@@ -61,13 +63,47 @@ impl Session<'_> {
         move |value| crate::plan::target_value(value, platform).or_else(|| self.volatile(value))
     }
 
+    /// One run of the builder of `spec`: the pinned tool decides its key, and only where that tool has yet to run it is
+    /// looked for.
+    pub(super) fn compile(
+        &self,
+        spec: &ImageSpec,
+        build: &Build,
+        platform: Platform,
+    ) -> Result<Compile, Error> {
+        let project = self.sources.project(spec, build)?;
+        let toolchain = builder::toolchain(build, platform, &project)?;
+        let pinned = self.pins.toolchain(&toolchain)?;
+        let compile = |tool: Option<Tool>, key: Key, recorded| Compile {
+            build: build.clone(),
+            platform,
+            project: Arc::clone(&project),
+            tool,
+            recorded,
+            key,
+            tasks: Vec::new(),
+        };
+        if let (Some(pinned), None) = (&pinned, self.fresh) {
+            let key = self.key(build, platform, &project, pinned)?;
+            if let Some(record) = self.recorded(&key) {
+                return Ok(compile(None, key, Some(record)));
+            }
+        }
+        let cancel = self.machine.cancel;
+        let tool = builder::identify(build, platform, &project, &self.host, &self.caches, cancel)?;
+        self.pins.compare(&toolchain, pinned.as_ref(), &tool.identity)?;
+        let key = self.key(build, platform, &project, &tool.identity)?;
+        let recorded = self.recorded(&key);
+        Ok(compile(Some(tool), key, recorded))
+    }
+
     /// The key of a run: what the spec says, the tool, and every input.
     pub fn key(
         &self,
         build: &Build,
         platform: Platform,
         project: &Project,
-        tool: &Tool,
+        tool: &ToolIdentity,
     ) -> Result<Key, Error> {
         let mut key = Key::new(match build {
             Build::Go(_) => "build.go",
@@ -76,7 +112,7 @@ impl Session<'_> {
         for field in builder::key_fields(build, platform, project, &self.values(platform))? {
             key.clear(field.name, field.value);
         }
-        for (name, value) in &tool.identity.fields {
+        for (name, value) in &tool.fields {
             key.clear(format!("tool {name}"), value.clone());
         }
         for input in &project.inputs {
@@ -145,12 +181,13 @@ impl Session<'_> {
         let folder = self.machine.store.root().join("tmp");
         let into = tempfile::tempdir_in(&folder).map_err(IoError::of("create a directory in", &folder))?;
         let values = self.values(compile.platform);
+        let tool = compile.tool.as_ref().ok_or_else(|| Error::bug("a builder runs without its tool"))?;
         let request = BuildRequest {
             build: &compile.build,
             platform: compile.platform,
             values: &values,
             project: &compile.project,
-            tool: &compile.tool,
+            tool,
             jobs,
             fresh: self.fresh,
             into: into.path(),

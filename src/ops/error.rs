@@ -3,6 +3,7 @@ use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
+use crate::lock::LockError;
 use crate::model::ReferenceError;
 use crate::plan::{ComposeError, LayerError, SettingsError};
 use crate::registry::RegistryError;
@@ -46,6 +47,9 @@ pub enum ErrorKind {
         /// A way out.
         hint: Option<String>,
     },
+    /// The lock file.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The sources on the disk.
     #[error(transparent)]
     Tree(#[from] TreeError),

@@ -62,15 +62,15 @@ pub fn explain(
     specs: Vec<ImageSpec>,
     options: &BuildOptions,
 ) -> Result<(Vec<Explanation>, Vec<Error>), Error> {
-    let session = Session::new(machine, options);
+    let session = Session::new(machine, options)?;
     let mut prepared = session.prepare(specs)?;
     let mut errors = std::mem::take(&mut prepared.errors);
     let mut records: BTreeMap<KeyDigest, CompileRecord> = BTreeMap::new();
     let mut missing: BTreeSet<KeyDigest> = BTreeSet::new();
     for compile in &prepared.compiles {
         let key = compile.key.digest();
-        let record = if let Some(record) = session.recorded(&compile.key) {
-            record
+        let record = if let Some(record) = &compile.recorded {
+            record.clone()
         } else {
             missing.insert(key);
             to_come(compile)?

@@ -16,8 +16,11 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod history;
+/// `imgpack lock`, and the file that it writes.
+pub mod lock;
 pub mod pack;
 pub mod parallel;
+pub mod pins;
 pub mod prepare;
 pub mod result;
 pub mod sources;

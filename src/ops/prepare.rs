@@ -11,10 +11,11 @@ use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::parallel::parallel;
+use super::pins::Pins;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
-use crate::builder::{self, BuilderError, Caches, Host};
+use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
 use crate::model::{KeyDigest, Platform};
 use crate::registry::Registry;
@@ -51,6 +52,8 @@ pub struct BuildOptions {
     pub created: Option<String>,
     /// Go on with other builders when one failed.
     pub keep_going: bool,
+    /// Use exactly what the lock file says.
+    pub locked: bool,
 }
 
 /// One image for one platform on its way.
@@ -98,13 +101,15 @@ pub struct Session<'a> {
     pub(super) keep_going: bool,
     platforms: &'a [Platform],
     volatile: Volatile,
-    sources: Sources<'a>,
+    pub(super) sources: Sources<'a>,
+    pub(super) pins: Pins<'a>,
 }
 
 impl<'a> Session<'a> {
-    /// A command on `machine`.
-    pub fn new(machine: &'a Machine<'a>, options: &'a BuildOptions) -> Self {
-        Self {
+    /// A command on `machine`; reads the lock file.
+    pub fn new(machine: &'a Machine<'a>, options: &'a BuildOptions) -> Result<Self, Error> {
+        Ok(Self {
+            pins: Pins::read(machine, options.locked)?,
             machine,
             caches: Caches::new(machine.store.root()),
             host: Host::new(machine.environment.clone()),
@@ -113,7 +118,7 @@ impl<'a> Session<'a> {
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.cancel),
-        }
+        })
     }
 
     /// The answer to a volatile value.
@@ -188,7 +193,7 @@ impl<'a> Session<'a> {
         self.machine.observer.event(Event::Phase { task: target.task.clone(), phase });
     }
 
-    fn targets(&self, specs: &[Arc<ImageSpec>]) -> Result<Vec<Target>, Error> {
+    pub(super) fn targets(&self, specs: &[Arc<ImageSpec>]) -> Result<Vec<Target>, Error> {
         let mut targets = Vec::new();
         for spec in specs {
             let wanted =
@@ -218,18 +223,11 @@ impl<'a> Session<'a> {
             let Some(build) = &target.spec.build else { continue };
             let platform = target.task.platform;
             self.phase(target, Phase::Hashing);
-            let prepared = self.sources.project(&target.spec, build).and_then(|project| {
-                let cancel = self.machine.cancel;
-                let tool = builder::identify(build, platform, &project, &self.host, &self.caches, cancel)?;
-                let key = self.key(build, platform, &project, &tool)?;
-                Ok((project, tool, key))
-            });
-            match prepared {
-                Ok((project, tool, key)) => {
-                    target.key = Some(key.clone());
-                    let index = *compiles.entry(key.digest()).or_insert_with(|| {
-                        let build = build.clone();
-                        found.push(Compile { build, platform, project, tool, key, tasks: Vec::new() });
+            match self.compile(&target.spec, build, platform) {
+                Ok(compile) => {
+                    target.key = Some(compile.key.clone());
+                    let index = *compiles.entry(compile.key.digest()).or_insert_with(|| {
+                        found.push(compile);
                         found.len() - 1
                     });
                     found[index].tasks.push(target.task.clone());

@@ -173,8 +173,9 @@ fn a_program_that_is_not_installed() {
     }
 }
 
-/// A Go installation like the machine's, whose `go` writes down what it is asked; its log.
-fn with_watched_go(env: &mut Env) -> PathBuf {
+/// A Go installation like the machine's, whose `go` writes down what it is asked, and says the version of its VERSION;
+/// its log.
+pub(crate) fn with_watched_go(env: &mut Env) -> PathBuf {
     let root = env.ended(env.command("go", &["env", "GOROOT"])).stdout;
     let (root, copy, log) = (Path::new(root.trim()), env.outside("go"), env.outside("go.log"));
     fs::create_dir_all(copy.join("bin")).unwrap();
@@ -185,7 +186,10 @@ fn with_watched_go(env: &mut Env) -> PathBuf {
     }
     let (copied, program) = (copy.display(), root.join("bin/go"));
     let script = format!(
-        "#!/bin/sh\necho \"$*\" >> '{}'\nGOROOT='{copied}' exec '{}' \"$@\"\n",
+        "#!/bin/sh\necho \"$*\" >> '{}'\nif [ \"$*\" = 'env -json GOROOT GOVERSION' ]; then\n\
+         read -r version < '{copied}/VERSION'\n\
+         echo \"{{\\\"GOROOT\\\":\\\"{copied}\\\",\\\"GOVERSION\\\":\\\"$version\\\"}}\"\nexit\nfi\n\
+         GOROOT='{copied}' exec '{}' \"$@\"\n",
         log.display(),
         program.display()
     );

@@ -51,7 +51,7 @@ pub(in super::super) fn identify(
 
 /// Asks the program found; the files that decided the answer, or `None` where a shim decides by more than files known here.
 fn resolve(found: &Path, host: &Host, cancel: &Cancel) -> Result<(Tool, Option<Vec<PathBuf>>), BuilderError> {
-    let answer = ask(found, &["GOROOT", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], host, cancel)?;
+    let answer = ask(found, &["GOROOT", "GOVERSION"], host, cancel)?;
     let goroot = PathBuf::from(answer.get("GOROOT").map(String::as_str).unwrap_or_default());
     let real = goroot.join("bin/go");
     let program = if is_program(&real) { real } else { found.to_owned() };
@@ -65,11 +65,9 @@ fn resolve(found: &Path, host: &Host, cancel: &Cancel) -> Result<(Tool, Option<V
             reason: format!("{} does not say its version", found.display()),
         });
     }
-    let value = |name: &str| answer.get(name).cloned().unwrap_or_default();
-    let host_platform = format!("{}/{}", value("GOHOSTOS"), value("GOHOSTARCH"));
-    let fields = [("tool", "go".to_owned()), ("version", version), ("host", host_platform)];
     let tool = Tool {
-        identity: ToolIdentity { fields: fields.map(|(name, value)| (name.to_owned(), value)).into() },
+        // Not the host's architecture: without cgo Go's output is the same from each of them.
+        identity: ToolIdentity::new([("version", version)]),
         paths: BTreeMap::from([("go".to_owned(), program.clone()), ("goroot".to_owned(), goroot.clone())]),
     };
     let shim = found.canonicalize().ok() != program.canonicalize().ok();

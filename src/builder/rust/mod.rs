@@ -23,7 +23,7 @@ use super::{
 };
 
 pub use manifest::binary_name;
-pub(super) use toolchain::identify;
+pub(super) use toolchain::{identify, toolchain};
 
 /// Raised when the same request would give other bytes.
 const REVISION: &str = "2";

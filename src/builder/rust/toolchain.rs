@@ -17,6 +17,15 @@ use super::{BuilderError, Caches, Host, Project};
 
 const RUSTUP: &str = "install rustup from https://rustup.rs";
 
+/// What decides which Rust is meant, but for the machine's default: the channel that the project asks for, the host's
+/// architecture (Rust's output is not known to be the same from each) and the target.
+pub(in super::super) fn toolchain(platform: Platform, project: &Project) -> Result<String, BuilderError> {
+    let asked = Asked::of(project)?;
+    let channel = asked.as_ref().map_or("default", |asked| &asked.channel);
+    let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+    Ok(format!("rust/{channel}/{arch}-{os}/{}", platform.rust_musl_target()))
+}
+
 /// Resolves rustc, cargo and the linker, and sees that the target is there. Nothing is ever installed.
 pub(in super::super) fn identify(
     platform: Platform,
@@ -180,13 +189,12 @@ impl Resolver<'_> {
         }
         let lld = self.ask(&linker, &["-flavor", "gnu", "--version"])?;
         let fields = [
-            ("tool", "rust".to_owned()),
             ("version", release),
             ("commit", line("commit-hash")),
             ("llvm", line("LLVM version")),
             ("host", host),
-            ("cargo", self.ask(&cargo, &["-V"])?.trim().to_owned()),
-            ("linker", lld.split(" (").next().unwrap_or_default().trim().to_owned()),
+            ("cargo", self.ask(&cargo, &["-V"])?),
+            ("linker", lld.split(" (").next().unwrap_or_default().to_owned()),
             ("std", std),
         ];
         let mut paths = BTreeMap::from([
@@ -201,8 +209,7 @@ impl Resolver<'_> {
         {
             paths.insert("cc".to_owned(), directory);
         }
-        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
-        Ok((Tool { identity: ToolIdentity { fields }, paths }, vec![rustc, cargo, libraries, linker]))
+        Ok((Tool { identity: ToolIdentity::new(fields), paths }, vec![rustc, cargo, libraries, linker]))
     }
 
     fn ask_rustup(&self, rustup: &Path) -> Result<PathBuf, BuilderError> {

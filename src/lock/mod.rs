@@ -1,0 +1,247 @@
+//! The text of `imgpack.lock`: what builds use beside the sources, by names that say what is asked for.
+//!
+//! ```text
+//! # Written by `imgpack lock`; commit it.
+//! version 1
+//! toolchain go version 1.24.4
+//! ```
+//! One fact a line, `KIND NAME FIELD VALUE`, sorted; the value is the rest of the line. A line stands for itself, so
+//! that lines of two branches merge without a thought. A new kind of row is a new version of the file.
+
+mod error;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use error::LockError;
+
+/// The file's name, at the root of the workspace.
+pub const LOCK_FILE: &str = "imgpack.lock";
+
+/// The newest version that is understood, and the one that is written.
+pub const VERSION: u32 = 1;
+
+const HEAD: &str = "# Written by `imgpack lock`; commit it.";
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The tools of a builder.
+    Toolchain,
+}
+
+impl Kind {
+    const ALL: [Self; 1] = [Self::Toolchain];
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Toolchain => "toolchain",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The facts of one thing, `field → value`.
+pub type Row = BTreeMap<String, String>;
+
+/// Everything that is pinned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lock {
+    rows: BTreeMap<(Kind, String), Row>,
+}
+
+/// A row that is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    kind: Kind,
+    name: String,
+    before: Option<Row>,
+    after: Row,
+}
+
+impl Lock {
+    /// Reads a lock file.
+    pub fn parse(text: &str) -> Result<Self, LockError> {
+        let mut lock = Self::default();
+        let mut said: BTreeMap<(Kind, &str, &str), usize> = BTreeMap::new();
+        let mut begun = false;
+        for (index, line) in text.lines().enumerate() {
+            let number = index + 1;
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)) {
+                return Err(LockError::Unmerged { line: number });
+            }
+            if !begun {
+                version(line, number)?;
+                begun = true;
+                continue;
+            }
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let kind = Kind::of(word).ok_or_else(|| LockError::Kind {
+                line: number,
+                word: word.to_owned(),
+                version: VERSION,
+            })?;
+            let mut words = rest.splitn(3, ' ');
+            let (Some(name), Some(field), Some(value)) = (words.next(), words.next(), words.next()) else {
+                return Err(LockError::Row { line: number, kind });
+            };
+            let value = value.trim();
+            if name.is_empty() || field.is_empty() || value.is_empty() {
+                return Err(LockError::Row { line: number, kind });
+            }
+            let first = *said.entry((kind, name, field)).or_insert(number);
+            let row = lock.rows.entry((kind, name.to_owned())).or_default();
+            let known = row.entry(field.to_owned()).or_insert_with(|| value.to_owned());
+            // The same line twice is what a merge makes of two branches that added it.
+            if known != value {
+                return Err(LockError::Twice { line: number, first, what: format!("{kind} {name} {field}") });
+            }
+        }
+        if begun { Ok(lock) } else { Err(LockError::Version { line: 1 }) }
+    }
+
+    /// The row of a name.
+    pub fn row(&self, kind: Kind, name: &str) -> Option<&Row> {
+        self.rows.get(&(kind, name.to_owned()))
+    }
+
+    /// Pins facts under a name, in place of those that are there; what that changed.
+    ///
+    /// Names and fields are words without blanks, values single lines that are not empty.
+    pub fn pin(&mut self, kind: Kind, name: &str, row: Row) -> Option<Change> {
+        let before = self.rows.insert((kind, name.to_owned()), row.clone());
+        (before.as_ref() != Some(&row)).then(|| Change { kind, name: name.to_owned(), before, after: row })
+    }
+}
+
+/// The first line that says something.
+fn version(line: &str, number: usize) -> Result<(), LockError> {
+    let said = line.strip_prefix("version ").and_then(|text| text.trim().parse::<u32>().ok());
+    match said {
+        Some(said) if said > VERSION => Err(LockError::Newer { line: number, said, known: VERSION }),
+        Some(1..) => Ok(()),
+        _ => Err(LockError::Version { line: number }),
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEAD}\nversion {VERSION}")?;
+        for ((kind, name), row) in &self.rows {
+            for (field, value) in row {
+                writeln!(f, "{kind} {name} {field} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `toolchain go: version 1.24.4`, `toolchain go: version 1.24.4 → 1.25.0`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.kind, self.name)?;
+        let Some(before) = &self.before else {
+            return match self.after.get("version") {
+                Some(version) => write!(f, "version {version}"),
+                None => f.write_str("new"),
+            };
+        };
+        f.write_str(&differences(before, &self.after))
+    }
+}
+
+/// The fields in which two rows differ: `version 1.24.4 → 1.25.0, std none → x`.
+pub fn differences(before: &Row, after: &Row) -> String {
+    let mut fields: Vec<&String> = before.keys().chain(after.keys()).collect();
+    fields.sort();
+    fields.dedup();
+    // The version says most.
+    fields.sort_by_key(|field| *field != "version");
+    let said = |row: &Row, field: &str| row.get(field).cloned().unwrap_or_else(|| "none".to_owned());
+    fields
+        .into_iter()
+        .filter(|field| before.get(*field) != after.get(*field))
+        .map(|field| format!("{field} {} → {}", said(before, field), said(after, field)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(facts: &[(&str, &str)]) -> Row {
+        facts.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut lock = Lock::default();
+        assert_eq!(lock.to_string(), "# Written by `imgpack lock`; commit it.\nversion 1\n");
+        assert_eq!(Lock::parse(&lock.to_string()).unwrap(), lock);
+        let rust = row(&[("version", "1.95.0"), ("cargo", "cargo 1.95.0 (abc 2026-01-01)")]);
+        let added = lock.pin(Kind::Toolchain, "rust/default", rust.clone()).unwrap();
+        assert_eq!(added.to_string(), "toolchain rust/default: version 1.95.0");
+        lock.pin(Kind::Toolchain, "go", row(&[("version", "1.24.4")])).unwrap();
+        assert_eq!(lock.pin(Kind::Toolchain, "go", row(&[("version", "1.24.4")])), None);
+        let text = "# Written by `imgpack lock`; commit it.\nversion 1\ntoolchain go version 1.24.4\n\
+            toolchain rust/default cargo cargo 1.95.0 (abc 2026-01-01)\ntoolchain rust/default version 1.95.0\n";
+        assert_eq!(lock.to_string(), text);
+        assert_eq!(Lock::parse(text).unwrap(), lock);
+        assert_eq!(lock.row(Kind::Toolchain, "rust/default"), Some(&rust));
+        let changed = lock.pin(Kind::Toolchain, "go", row(&[("abi", "x"), ("version", "1.25.0")])).unwrap();
+        assert_eq!(changed.to_string(), "toolchain go: version 1.24.4 → 1.25.0, abi none → x");
+    }
+
+    #[test]
+    fn order_blanks_comments_and_repeated_lines_mean_nothing() {
+        let text =
+            "\r\n# mine\nversion 1\n\n toolchain b v  2 3 \r\ntoolchain a v 1\n# end\ntoolchain b v 2 3\n";
+        let lock = Lock::parse(text).unwrap();
+        assert_eq!(lock.row(Kind::Toolchain, "b"), Some(&row(&[("v", "2 3")])));
+        assert_eq!(
+            lock.to_string().lines().skip(2).collect::<Vec<_>>(),
+            ["toolchain a v 1", "toolchain b v 2 3"]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, said) in [
+            ("", "imgpack.lock:1: does not begin with `version 1`"),
+            ("# c\nversion one\n", "imgpack.lock:2: does not begin with `version 1`"),
+            ("version 0", "imgpack.lock:1: does not begin with `version 1`"),
+            ("toolchain go version 1", "imgpack.lock:1: does not begin with `version 1`"),
+            (
+                "version 2\nbase x",
+                "imgpack.lock:1: version 2 is newer than the newest known to this imgpack, 1",
+            ),
+            ("version 1\nbase x y z", "imgpack.lock:2: `base` is no kind of row of version 1"),
+            ("version 1\ntoolchain go version", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
+            ("version 1\ntoolchain  version 1", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
+            ("version 1\ntoolchain", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
+            ("version 1\n<<<<<<< HEAD\n", "imgpack.lock:2: a merge was not finished here"),
+            (
+                "version 1\ntoolchain go version 1\n\ntoolchain go version 2",
+                "imgpack.lock:4: another value for `toolchain go version` than in line 2",
+            ),
+        ] {
+            let error = Lock::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), said, "{text}");
+            assert!(!error.hint().is_empty());
+        }
+    }
+}
