@@ -12,7 +12,7 @@ use crate::builder::{self, Caches, Held, Kept};
 use crate::model::{BlobDigest, Class, Digest, Size};
 use crate::ops::history::LastBuild;
 use crate::store::{Contents, Store, Stored};
-use crate::system::{IoError, fs, space};
+use crate::system::{IoError, fs};
 
 /// Kinds of things in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,14 +222,6 @@ impl Inventory {
         items.extend(
             contents.unfinished.iter().map(|stored| Item::of(Kind::Rubbish, stored, BTreeSet::new())),
         );
-        if let Some(held) = held {
-            for path in caches.leftovers(held)? {
-                let Ok(metadata) = path.symlink_metadata() else { continue };
-                let used = metadata.modified().map_err(IoError::of("look at", &path))?;
-                let stored = Stored { allocated: space::allocated(&metadata), used, path };
-                items.push(Item::of(Kind::Rubbish, &stored, BTreeSet::new()));
-            }
-        }
         items.sort_by_key(|item| item.kind);
         Ok(Self { items, owners: uses.owners })
     }

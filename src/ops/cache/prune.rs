@@ -92,7 +92,8 @@ impl Rule {
 
 /// Removes what `rule` says from a store that is opened alone, or with `dry` only says what would go.
 pub fn prune(store: &mut Store, rule: &Rule, dry: bool) -> Result<Pruned, Error> {
-    let held = if dry { None } else { Some(Caches::new(store.root()).hold()?) };
+    let caches = Caches::new(store.root());
+    let held = if dry { None } else { Some(caches.hold()?) };
     let inventory = Inventory::take(store, held.as_ref())?;
     let goes = rule.chosen(&inventory.items, SystemTime::now());
     let mut moved: Vec<PathBuf> = Vec::new();
@@ -110,6 +111,9 @@ pub fn prune(store: &mut Store, rule: &Rule, dry: bool) -> Result<Pruned, Error>
             }
             None => removed.push((item.kind, 1, item.size)),
         }
+    }
+    for path in held.iter().map(|held| caches.leftovers(held)).collect::<Result<Vec<_>, _>>()?.concat() {
+        moved.extend(store.discard(&path)?);
     }
     let busy = inventory.items.iter().filter(|item| item.busy && rule.is_about(item)).count();
     // Nobody has to wait for large directories to be removed: they are out of the way.
