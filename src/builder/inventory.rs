@@ -58,7 +58,7 @@ impl Kept {
 #[derive(Debug)]
 pub struct Held {
     busy: BTreeSet<String>,
-    _locks: Vec<File>,
+    locks: Vec<File>,
 }
 
 impl Held {
@@ -135,13 +135,13 @@ impl Caches {
     /// them is a tool whose imgpack was killed.
     pub fn hold(&self) -> Result<Held, IoError> {
         let directory = self.stage();
-        let mut held = Held { busy: BTreeSet::new(), _locks: Vec::new() };
+        let mut held = Held { busy: BTreeSet::new(), locks: Vec::new() };
         for (id, parts) in grouped(&directory)? {
             if !parts.contains(".lock") {
                 continue;
             }
             match try_lock(&directory.join(format!("{id}.lock")), Share::Alone)? {
-                Some(lock) => held._locks.push(lock),
+                Some(lock) => held.locks.push(lock),
                 None => drop(held.busy.insert(id)),
             }
         }

@@ -41,7 +41,7 @@ impl Store {
         let mut contents = Contents::default();
         let mut foreign = Vec::new();
         self.named("blobs", &mut foreign, |digest, stored| {
-            contents.blobs.push((BlobDigest(digest), stored))
+            contents.blobs.push((BlobDigest(digest), stored));
         })?;
         self.named("records", &mut foreign, |digest, stored| {
             contents.records.push((KeyDigest(digest), stored));

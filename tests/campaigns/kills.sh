@@ -48,6 +48,8 @@ fn main() {
 }
 END
 mkdir "$ws/rust/names"
+: >"$ws/rust/names/always"
+echo always >"$ws/files/always"
 
 # What the services hold after so many edits. A content comes again now and then, as with branches.
 edit() {

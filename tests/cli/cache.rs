@@ -318,9 +318,9 @@ fn pruning_waits_for_who_uses_the_cache_and_they_for_it() {
         (false, &["cache", "du"], "waiting for the command that removes things from the cache\n"),
     ] {
         if shared {
-            lock.lock_shared().unwrap()
+            lock.lock_shared().unwrap();
         } else {
-            lock.lock().unwrap()
+            lock.lock().unwrap();
         }
         let mut command = env.command(IMGPACK, arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

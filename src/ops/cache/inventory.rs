@@ -217,7 +217,7 @@ impl Inventory {
                 _ => BTreeSet::new(),
             };
             let busy = held.is_some_and(|held| held.is_busy(&kept));
-            items.push(Item::kept(kept, owners, busy));
+            items.push(Item::kept(&kept, owners, busy));
         }
         items.extend(
             contents.unfinished.iter().map(|stored| Item::of(Kind::Rubbish, stored, BTreeSet::new())),
@@ -265,7 +265,7 @@ impl Item {
         }
     }
 
-    fn kept(kept: Kept, owners: BTreeSet<Owner>, busy: bool) -> Self {
+    fn kept(kept: &Kept, owners: BTreeSet<Owner>, busy: bool) -> Self {
         let kind = match kept.kind {
             builder::Kind::Target => Kind::Dependencies,
             builder::Kind::Stage => Kind::Staged,

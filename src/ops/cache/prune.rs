@@ -125,3 +125,74 @@ pub fn prune(store: &mut Store, rule: &Rule, dry: bool) -> Result<Pruned, Error>
     let freed: u64 = removed.iter().map(|(_, _, size)| size.0).sum();
     Ok(Pruned { removed, left: Size(inventory.size().0 - freed), busy })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cache::Owner;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn item(kind: Kind, size: u64, days: u32, services: &[&str]) -> Item {
+        let owner = |service: &&str| Owner { service: (*service).to_owned(), workspace: "/w".into() };
+        Item {
+            kind,
+            size: Size(size),
+            used: SystemTime::UNIX_EPOCH + DAY * (100 - days),
+            owners: services.iter().map(owner).collect(),
+            blob: (kind == Kind::Layers).then(|| BlobDigest::of(&size.to_be_bytes())),
+            leads_to: Vec::new(),
+            busy: false,
+            paths: Vec::new(),
+        }
+    }
+
+    /// The sizes of what goes.
+    fn gone(rule: &Rule, items: &[Item]) -> Vec<u64> {
+        let goes = rule.chosen(items, SystemTime::UNIX_EPOCH + DAY * 100);
+        items.iter().zip(goes).filter(|(_, goes)| *goes).map(|(item, _)| item.size.0).collect()
+    }
+
+    #[test]
+    fn what_a_rule_takes() {
+        let mut busy = item(Kind::Dependencies, 7, 99, &["a"]);
+        busy.busy = true;
+        let items = [
+            item(Kind::Layers, 100, 0, &["a"]),
+            item(Kind::Layers, 30, 40, &["a", "b"]),
+            item(Kind::Layers, 20, 40, &[]),
+            item(Kind::Bases, 50, 10, &["b"]),
+            item(Kind::Rubbish, 1, 0, &[]),
+            busy,
+        ];
+        let rule = Rule::default;
+        let size = |size| Rule { max_size: Some(Size(size)), ..rule() };
+        let cases: [(&str, Rule, &[u64]); 10] = [
+            ("only rubbish by itself", rule(), &[1]),
+            ("everything but what is in use", Rule { all: true, ..rule() }, &[100, 30, 20, 50, 1]),
+            ("what is old", Rule { older_than: Some(DAY * 30), ..rule() }, &[30, 20, 1]),
+            ("it fits", size(207), &[1]),
+            ("the oldest, of these the largest", size(206), &[30, 1]),
+            ("in the order of use", size(150), &[30, 20, 50, 1]),
+            ("no more than there is", size(0), &[100, 30, 20, 50, 1]),
+            ("of one kind", Rule { all: true, kinds: BTreeSet::from([Kind::Bases]), ..rule() }, &[50]),
+            ("of one service alone", Rule { all: true, service: Some("b".into()), ..rule() }, &[50]),
+            ("both", Rule { older_than: Some(DAY * 30), ..size(120) }, &[30, 20, 50, 1]),
+        ];
+        for (name, rule, expected) in cases {
+            assert_eq!(gone(&rule, &items), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn records_go_with_what_they_lead_to() {
+        let layers = [item(Kind::Layers, 10, 50, &[]), item(Kind::Layers, 20, 0, &[])];
+        let mut records = [item(Kind::Records, 1, 0, &[]), item(Kind::Records, 2, 0, &[])];
+        records[0].leads_to.push(BlobDigest::of(&10_u64.to_be_bytes()));
+        records[1].leads_to.push(BlobDigest::of(&20_u64.to_be_bytes()));
+        let items = [layers, records].concat();
+        let rule =
+            Rule { older_than: Some(DAY * 30), kinds: BTreeSet::from([Kind::Layers]), ..Rule::default() };
+        assert_eq!(gone(&rule, &items), [10, 1]);
+    }
+}
