@@ -154,6 +154,25 @@ fn the_least_recently_used_goes_first() {
 }
 
 #[test]
+fn a_build_with_nothing_to_do_writes_nothing() {
+    let env = two();
+    env.succeeds(&["build", "--quiet"]);
+    let times = || -> Vec<(PathBuf, SystemTime)> {
+        let files = files_below(&env.cache()).into_iter().filter(|path| path.is_file());
+        files.map(|path| (path.clone(), path.metadata().unwrap().modified().unwrap())).collect()
+    };
+    let before = times();
+    env.succeeds(&["build", "--quiet"]);
+    assert_eq!(times(), before);
+    // Once a day it notes what it used.
+    age(&env, 2);
+    env.succeeds(&["build", "--quiet"]);
+    let day = Duration::from_hours(24);
+    let noted = times().into_iter().filter(|(_, time)| time.elapsed().is_ok_and(|age| age < day)).count();
+    assert!(noted > before.len() / 2, "{noted} of {}", before.len());
+}
+
+#[test]
 fn one_service_or_kind_alone() {
     let env = two();
     env.succeeds(&["build", "--quiet"]);
