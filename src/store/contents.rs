@@ -27,6 +27,8 @@ pub struct Contents {
     pub blobs: Vec<(BlobDigest, Stored)>,
     /// Records by the key that their names say.
     pub records: Vec<(KeyDigest, Stored)>,
+    /// Where the groups of layers are, by the blobs that they are of.
+    pub groups: Vec<(BlobDigest, Stored)>,
     /// What the last builds were.
     pub last: Vec<Stored>,
     /// What stands in `tmp`: being written now, or left by a process that was killed.
@@ -46,6 +48,12 @@ impl Store {
         self.named("records", &mut foreign, |digest, stored| {
             contents.records.push((KeyDigest(digest), stored));
         })?;
+        for entry in list(&self.root.join("groups"))? {
+            match name(&entry).zip(stored(&entry)) {
+                Some((digest, stored)) => contents.groups.push((BlobDigest(digest), stored)),
+                None => foreign.push(entry.path()),
+            }
+        }
         for entry in list(&self.root.join("last"))? {
             match name(&entry).zip(stored(&entry)) {
                 Some((_, stored)) => contents.last.push(stored),

@@ -4,6 +4,7 @@
 //! $IMGPACK_CACHE/v1/            0700
 //!   blobs/<2 hex>/<64 hex>      content by its SHA-256; appears by rename, never changes
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
+//!   groups/<64 hex>             the same form: where the groups of a layer are in the blob of this digest
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
 //!   tmp/                        files being written, and what is being removed; anything older than a day is rubbish
 //!   lock                        shared by every command that uses the store, held alone by one that removes from it
@@ -20,6 +21,7 @@
 
 mod blobs;
 mod contents;
+mod groups;
 mod records;
 
 use std::fs::{DirBuilder, File};
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
 pub use contents::{Contents, Stored};
+pub use groups::{GroupIndex, GroupRange, StoredGroup};
 
 use crate::model::BlobDigest;
 use crate::system::lock::{self, LockError, Share};
@@ -137,7 +140,7 @@ const PRUNED: &str = "pruned";
 /// Makes the folders of the store below `cache`; the versioned one.
 fn made(cache: &Path) -> Result<PathBuf, StoreError> {
     let root = cache.join("v1");
-    for directory in ["blobs", "records", "last", "tmp"] {
+    for directory in ["blobs", "records", "groups", "last", "tmp"] {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -61,7 +61,7 @@ fn write<T: Serialize>(tmp: &Path, path: &Path, value: &T) -> Result<(), IoError
 }
 
 /// `<sha256 of the rest>\n<rest>`
-fn read_bytes(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     let mut file = File::open(path).ok()?;
     let metadata = file.metadata().ok()?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default().saturating_add(1));
@@ -81,7 +81,7 @@ pub(super) fn checked(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn write_bytes(tmp: &Path, path: &Path, rest: &[u8]) -> Result<(), IoError> {
+pub(super) fn write_bytes(tmp: &Path, path: &Path, rest: &[u8]) -> Result<(), IoError> {
     let mut bytes = Digest::of(rest).hex().into_bytes();
     bytes.push(b'\n');
     bytes.extend_from_slice(rest);

@@ -206,6 +206,11 @@ impl Inventory {
             let leads_to = store.peek(stored).map(|bytes| leads_to(&bytes)).unwrap_or_default();
             items.push(Item { leads_to, ..Item::of(Kind::Records, stored, owners) });
         }
+        // They go with their blobs.
+        for (digest, stored) in &contents.groups {
+            let owners = uses.blobs.get(&digest.0).cloned().unwrap_or_default();
+            items.push(Item { leads_to: vec![*digest], ..Item::of(Kind::Records, stored, owners) });
+        }
         for (stored, owner) in contents.last.iter().zip(&uses.last) {
             items.push(Item::of(Kind::Records, stored, owner.iter().cloned().collect()));
         }

@@ -77,7 +77,7 @@ pub fn verify(store: &Store, jobs: usize, cancel: &Cancel) -> Result<Verified, E
     let mut verified = Verified {
         blobs: contents.blobs.len(),
         size: contents.blobs.iter().map(|(_, stored)| Size(stored.allocated)).sum(),
-        records: contents.records.len() + contents.last.len(),
+        records: contents.records.len() + contents.groups.len() + contents.last.len(),
         unfinished: contents.unfinished.len(),
         ..Verified::default()
     };
@@ -113,6 +113,13 @@ fn records(store: &Store, contents: &Contents, verified: &mut Verified) {
         match store.peek(stored) {
             None => verified.faults.push(Fault::Record(stored.path.clone())),
             Some(bytes) if leads_to(&bytes).iter().any(|blob| !blobs.contains(blob)) => verified.misses += 1,
+            Some(_) => {}
+        }
+    }
+    for (digest, stored) in &contents.groups {
+        match store.peek(stored) {
+            None => verified.faults.push(Fault::Record(stored.path.clone())),
+            Some(_) if !blobs.contains(digest) => verified.misses += 1,
             Some(_) => {}
         }
     }
