@@ -1,10 +1,9 @@
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use crate::system::{Cancel, IoError};
+use crate::system::lock::Share;
+use crate::system::{self, Cancel, IoError};
 
 use super::BuilderError;
 
@@ -30,6 +29,11 @@ impl Caches {
         private_directory(&self.root)?;
         let root = self.root.canonicalize().map_err(IoError::of("resolve", &self.root))?;
         Ok(Self { root })
+    }
+
+    /// Writes a file of these caches: it appears whole.
+    pub(super) fn write(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), IoError> {
+        system::fs::write_by_way_of(&self.root.join("tmp"), path, bytes)
     }
 
     pub(super) fn stage(&self) -> PathBuf {
@@ -64,31 +68,10 @@ pub(super) fn private_directory(path: &Path) -> Result<(), IoError> {
         .map_err(IoError::of("create the directory", path))
 }
 
-/// Opens a lock file and waits for the lock; `waiting` is called once if that takes time.
+/// Takes the lock at `path` alone; `waiting` is called once if that takes time.
 pub(super) fn lock(path: &Path, cancel: &Cancel, waiting: &dyn Fn()) -> Result<File, BuilderError> {
     if let Some(directory) = path.parent() {
         private_directory(directory)?;
     }
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(IoError::of("open", path))?;
-    let mut told = false;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                cancel.check()?;
-                if !told {
-                    waiting();
-                    told = true;
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-            Err(TryLockError::Error(error)) => return Err(IoError::of("lock", path)(error).into()),
-        }
-    }
+    Ok(system::lock::lock(path, Share::Alone, cancel, waiting)?)
 }

@@ -62,7 +62,7 @@ const NETWORK_PREFIXES: [&str; 6] = [
 
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
-/// Directories of one tool's run, empty when it begins.
+/// Directories of one tool's run, empty when it begins, gone when it is over.
 pub(super) struct Scratch {
     root: PathBuf,
 }
@@ -87,6 +87,13 @@ impl Scratch {
     }
     pub(super) fn out(&self) -> PathBuf {
         self.root.join("out")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed when the next run begins.
+        let _ = system::fs::remove_all(&self.root);
     }
 }
 

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crate::system::lock::LockError;
 use crate::system::process::ProcessError;
 use crate::system::{Cancelled, IoError};
 
@@ -145,6 +146,15 @@ pub enum BuilderError {
 
 fn asked_by(file: Option<&String>) -> String {
     file.map(|file| format!(" that {file} asks for")).unwrap_or_default()
+}
+
+impl From<LockError> for BuilderError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+            LockError::Io(error) => error.into(),
+        }
+    }
 }
 
 impl From<ProcessError> for BuilderError {

@@ -10,7 +10,7 @@
 //! stage/<id>.lock    held while a builder of that source root runs, also by the tool itself
 //! stage/<id>.json    what was staged, and how it looked on disk
 //! target/<id>/       cargo's target directory;  target/<id>.rustc the wrapper that maps paths
-//! scratch/<id>/      HOME, TMPDIR, CARGO_HOME and outputs of the running tool; emptied before each run
+//! scratch/<id>/      HOME, TMPDIR, CARGO_HOME and outputs of the running tool; gone after each run
 //! vendor/<key>/      crates of one Cargo.lock and the configuration that names them; appears whole
 //! go/mod             GOMODCACHE;  go/fetched/<key> says that the modules of one go.mod and go.sum are in it
 //! go/build-<name>    GOCACHE;  go/current names the one in use
@@ -24,6 +24,7 @@ mod environment;
 mod error;
 mod go;
 mod host;
+mod inventory;
 mod project;
 mod run;
 mod rust;
@@ -36,8 +37,10 @@ use std::path::{Path, PathBuf};
 pub use caches::Caches;
 pub use error::{BuilderError, ToolFailure};
 pub use host::Host;
+pub use inventory::{Held, Kept, Kind};
 pub use project::{Input, InputKind, Project};
 pub use rust::binary_name;
+pub use stage::StagedFile;
 pub use tool::{Tool, ToolIdentity};
 
 use crate::model::{Digest, Platform};
@@ -159,6 +162,14 @@ pub fn key_fields(
     fields.push(KeyField::new("dir", &project.dir));
     fields.sort();
     Ok(fields)
+}
+
+/// What staged tree, target directory and log of a source root are called.
+pub fn source_root_id(build: &Build, project: &Project) -> Result<String, BuilderError> {
+    match build {
+        Build::Go(_) => go::stage_id(project),
+        Build::Rust(_) => rust::stage_id(project),
+    }
 }
 
 /// Makes the artefacts. Calls for one source root wait for each other, across processes too.

@@ -25,8 +25,42 @@ pub(super) struct Stage {
     /// Where it is.
     pub(super) root: PathBuf,
     lock: File,
+    caches: Caches,
     record: PathBuf,
     state: State,
+}
+
+/// A staged file, and the content that its record says it has.
+#[derive(Debug)]
+pub struct StagedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    staged: Staged,
+}
+
+impl StagedFile {
+    /// Whether it has that content. One that looks different from outside is right too: it will be staged again, as
+    /// after a build that was killed.
+    pub fn is_right(&self) -> Result<bool, IoError> {
+        let looks = || self.path.symlink_metadata().is_ok_and(|found| stat(&found) == self.staged.stat);
+        if self.staged.kind.starts_with('l') || !looks() {
+            return Ok(true);
+        }
+        let (found, _) = match File::open(&self.path).and_then(Hasher::read_all) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            read => read.map_err(IoError::of("read", &self.path))?,
+        };
+        // A build may be at work here.
+        Ok(found == self.staged.digest.0 || !looks())
+    }
+}
+
+/// Every file of the staged tree `id`, as its record says.
+pub(super) fn staged_files(caches: &Caches, id: &str) -> Vec<StagedFile> {
+    let bytes = fs::read(caches.stage().join(format!("{id}.json"))).ok();
+    let state: State = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let root = caches.stage().join(id);
+    state.files.into_iter().map(|(path, staged)| StagedFile { path: root.join(path), staged }).collect()
 }
 
 /// What a synchronisation did.
@@ -90,7 +124,7 @@ impl Stage {
             fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let root = directory.join(id);
         private_directory(&root)?;
-        Ok(Self { root, lock, record, state })
+        Ok(Self { root, lock, caches: caches.clone(), record, state })
     }
 
     /// The lock, for a child to hold too: a tool that outlives imgpack still keeps others out.
@@ -115,6 +149,9 @@ impl Stage {
         let stamp = self.next_stamp();
         let mut other_than_rust = false;
         let known: BTreeSet<String> = self.state.files.keys().cloned().collect();
+        // Also what an earlier build removed before it was killed.
+        synced.appeared_or_vanished +=
+            known.iter().filter(|path| !wanted.contains_key(path.as_str())).count();
         self.state.files.retain(|path, _| present.contains(path));
         for input in inputs {
             if present.contains(&input.path) {
@@ -164,7 +201,7 @@ impl Stage {
     fn save(&self) -> Result<(), BuilderError> {
         let bytes = serde_json::to_vec(&self.state)
             .map_err(|error| IoError::of("write", &self.record)(error.into()))?;
-        Ok(system::fs::write_atomic(&self.record, &bytes)?)
+        Ok(self.caches.write(&self.record, &bytes)?)
     }
 }
 
@@ -284,7 +321,7 @@ impl Sweep<'_> {
                     present.insert(relative);
                     continue;
                 }
-                if input.is_none() {
+                if input.is_none() && !self.staged.contains_key(&relative) {
                     *strangers += 1;
                 }
             } else {
@@ -463,6 +500,20 @@ mod tests {
             let (stage, synced) = fixture.sync().unwrap();
             assert_eq!((synced, modified(&stage, "main.rs")), (Synced::default(), after), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_killed_build_removed_counts_as_vanished() {
+        let mut fixture = Fixture::new();
+        fixture.file("main.rs", "A").file("templates/a", "a");
+        let (stage, _) = fixture.sync().unwrap();
+        let before = modified(&stage, "main.rs");
+        drop(stage);
+        fixture.inputs.remove("templates/a");
+        // It swept the tree, and did not come to write its record.
+        fs::remove_file(fixture.open().root.join("templates/a")).unwrap();
+        let (stage, _) = fixture.sync().unwrap();
+        assert!(modified(&stage, "main.rs") > before);
     }
 
     #[test]

@@ -88,7 +88,9 @@ impl Question {
 
     /// The earlier answer, if every file that decided it looks as it did.
     pub(super) fn remembered(&self, caches: &Caches) -> Option<Tool> {
-        let bytes = system::fs::read(self.file(caches)).ok()?;
+        let file = self.file(caches);
+        let bytes = system::fs::read(&file).ok()?;
+        system::space::note_use(&file, &file.metadata().ok()?);
         let remembered: Remembered = serde_json::from_slice(&bytes).ok()?;
         let same = remembered.question == self.fields
             && remembered.witnesses.iter().all(|witness| *witness == Witness::of(&witness.path));
@@ -105,7 +107,7 @@ impl Question {
         if let Ok(bytes) = serde_json::to_vec(&remembered)
             && super::caches::private_directory(&caches.tools()).is_ok()
         {
-            let _ = system::fs::write_atomic(self.file(caches), &bytes);
+            let _ = caches.write(self.file(caches), &bytes);
         }
     }
 }

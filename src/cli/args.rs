@@ -1,11 +1,13 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::archive::Destination;
-use crate::model::{Identity, Platform, is_tag};
+use crate::model::{Identity, Platform, Size, is_tag};
+use crate::ops::cache::Kind;
 
 /// Small, reproducible, multi-arch container images of a whole repository, without a daemon.
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ pub(super) enum Command {
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
     Schema(SchemaArguments),
+    /// Count, prune and check what is kept from builds
+    Cache(CacheArguments),
 }
 
 /// Which images.
@@ -177,6 +181,88 @@ pub(super) struct CheckArguments {
 #[derive(Debug, Args)]
 pub(super) struct SchemaArguments {}
 
+/// `cache`
+#[derive(Debug, Args)]
+pub(super) struct CacheArguments {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(super) command: CacheCommand,
+}
+
+/// The verbs of `cache`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Show what takes the space, whose it is, and how long it was not used
+    Du(DuArguments),
+    /// Remove what was not used for long; of what is asked for, the least recently used first
+    Prune(PruneArguments),
+    /// Check that every byte is what its name or record says
+    Verify(VerifyArguments),
+}
+
+/// `cache du`
+#[derive(Debug, Args)]
+pub(super) struct DuArguments {
+    /// Form of the answer
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(super) format: Format,
+}
+
+/// `cache prune`
+#[derive(Debug, Args)]
+pub(super) struct PruneArguments {
+    /// Remove until the cache takes no more than this on the disk, like 20GB [default: IMGPACK_CACHE_MAX_SIZE, else
+    /// cache.maxSize of the workspace, else no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_size: Option<Size>,
+
+    /// Remove what was not used for so long, like 12h, 30d or 4w [default: 30d, where nothing else is asked for]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(super) older_than: Option<Duration>,
+
+    /// Only things of this kind, as `cache du` names them; alone: all of them (may be repeated, or a list with commas)
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',')]
+    pub(super) kinds: Vec<Kind>,
+
+    /// Only what the last builds of this service used and those of no other; alone: all of it
+    #[arg(long, value_name = "SERVICE")]
+    pub(super) service: Option<String>,
+
+    /// Remove everything
+    #[arg(long, conflicts_with_all = ["max_size", "older_than"])]
+    pub(super) all: bool,
+
+    /// Remove nothing, and say what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// `cache verify`
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// Remove what is damaged or foreign: it is made again when it is needed
+    #[arg(long)]
+    pub(super) repair: bool,
+
+    /// Hash so many files at once [default: the number of processors]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
+}
+
+/// A whole number of hours, days or weeks.
+fn age(text: &str) -> Result<Duration, &'static str> {
+    let wrong = "an age is a whole number and one of h, d, w, like 30d";
+    let unit = text.chars().last().ok_or(wrong)?;
+    let hours = match unit {
+        'h' => 1,
+        'd' => 24,
+        'w' => 7 * 24,
+        _ => return Err(wrong),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong)?;
+    Ok(Duration::from_hours(u64::from(number) * hours))
+}
+
 /// Forms of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -191,6 +277,16 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn ages_are_whole_hours() {
+        for (text, hours) in [("0h", 0), ("12h", 12), ("30d", 720), ("2w", 336)] {
+            assert_eq!(age(text), Ok(Duration::from_hours(hours)), "{text}");
+        }
+        for text in ["", "d", "30", "30m", "1.5d", "-1d", "30 d", "3é", "99999999999d"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_arguments_are_sound() {

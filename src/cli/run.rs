@@ -17,8 +17,8 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::verbs;
-use crate::model::Platform;
+use super::{cache, verbs};
+use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
@@ -27,6 +27,7 @@ use crate::registry::{Remote, RemoteConfig};
 use crate::spec::{self, ImageSpec, SetArg, Workspace};
 use crate::store::Store;
 use crate::system::Cancel;
+use crate::system::lock::Share;
 
 /// The settings of one process, read once at its start.
 pub(super) struct Settings {
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Lock(arguments) => verbs::lock(&settings, &arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
+        Command::Cache(arguments) => cache::run(&settings, &arguments.command),
     };
     let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));
     let exit = match signal.load(Ordering::SeqCst) {
@@ -199,7 +201,9 @@ impl Settings {
         mode: Mode,
         verb: impl FnOnce(&Machine<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let store = Store::open(&self.cache()?)?;
+        let store = Store::open_for(&self.cache()?, Share::Shared, &self.cancel, &|| {
+            self.remark("waiting for the command that removes things from the cache");
+        })?;
         let observer = match mode {
             Mode::Plain => {
                 Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
@@ -215,10 +219,7 @@ impl Settings {
             cancel: self.cancel.clone(),
             ..RemoteConfig::default()
         });
-        let jobs = jobs.map_or_else(
-            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            usize::from,
-        );
+        let jobs = Self::jobs(jobs);
         verb(&Machine {
             root,
             store: &store,
@@ -229,6 +230,34 @@ impl Settings {
             jobs,
             press: Press::new(jobs),
         })
+    }
+
+    /// How many things at once.
+    pub(super) fn jobs(jobs: Option<u16>) -> usize {
+        jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            usize::from,
+        )
+    }
+
+    /// What the cache may take on the disk: the machine's word comes before the workspace's.
+    pub(super) fn cache_limit(&self, workspace: Option<&Workspace>) -> Result<Option<Size>, Error> {
+        match self.variable("IMGPACK_CACHE_MAX_SIZE") {
+            None => Ok(workspace.and_then(|workspace| workspace.cache_limit)),
+            Some(text) => text.parse().map(Some).map_err(|error: SizeError| {
+                Error::usage_with_hint(
+                    format!("IMGPACK_CACHE_MAX_SIZE: {error}"),
+                    "set it to something like 20GB, or unset it",
+                )
+            }),
+        }
+    }
+
+    /// Prints a remark to stderr, unless nobody wants to hear it.
+    pub(super) fn remark(&self, text: &str) {
+        if !self.quiet {
+            remark(text);
+        }
     }
 
     /// `SOURCE_DATE_EPOCH` as RFC 3339; a bad value is an error.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args::{
     BuildArguments, CheckArguments, ExplainArguments, Format, LockArguments, PlanArguments, Selection,
 };
+use super::cache;
 use super::failure::Exit;
 use super::progress::Mode;
 use super::run::{Settings, print, remark};
@@ -83,7 +84,9 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     } else {
         None
     };
+    let limit = settings.cache_limit(Some(&workspace)).map_err(one)?;
     let mut errors = Vec::new();
+    let mut grown = false;
     let outcome = settings.with_machine(root, arguments.selection.jobs, settings.mode(), |machine| {
         deliver::with_push(machine, |push| {
             let made = |spec: &ImageSpec, layer: &Layer| {
@@ -97,6 +100,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
             if errors.is_empty() {
                 deliver_all(machine, &built, arguments, engine.as_ref(), push)?;
             }
+            grown = machine.store.has_grown();
             Ok(built)
         })
     });
@@ -110,7 +114,11 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     if !errors.is_empty() {
         return Err(errors);
     }
-    tell(settings, arguments, &built).map_err(one)
+    let exit = tell(settings, arguments, &built).map_err(one)?;
+    if let Some(limit) = limit.filter(|_| grown) {
+        cache::keep_to(settings, limit);
+    }
+    Ok(exit)
 }
 
 /// A number that no other command of this process id had.

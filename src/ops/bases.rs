@@ -332,7 +332,7 @@ struct StoreForBases<'a> {
 
 impl BlobStore for StoreForBases<'_> {
     fn has(&self, digest: &BlobDigest) -> Result<bool, BoxError> {
-        Ok(self.store.blob_path(digest).is_file())
+        Ok(self.store.find_blob(digest).is_some())
     }
 
     fn once(

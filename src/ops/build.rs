@@ -8,7 +8,7 @@ use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index};
 use super::compile::{Compile, CompileRecord};
 use super::error::Error;
 use super::event::{Event, Phase, Task};
-use super::history::{self, LastBuild, LastKeys};
+use super::history::{self, LastBuild, LastKeys, User};
 use super::image_record::{ImageRecord, image_report};
 use super::pack::{Origin, pack_layer};
 use super::prepare::{BuildOptions, Machine, Prepared, Session, Target};
@@ -95,7 +95,7 @@ pub fn build(
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
                 let layers = pack(machine, &prepared, &plans, options, made, &mut built);
-                assemble(&session, &prepared, &plans, &layers, options, &mut built)?;
+                assemble(&session, &prepared, &records, &plans, &layers, options, &mut built)?;
             }
         }
     }
@@ -221,6 +221,7 @@ fn pack(
 fn assemble(
     session: &Session<'_>,
     prepared: &Prepared,
+    records: &BTreeMap<KeyDigest, CompileRecord>,
     plans: &[Option<PlannedImage>],
     layers: &BTreeMap<KeyDigest, Layer>,
     options: &BuildOptions,
@@ -248,7 +249,7 @@ fn assemble(
                     }
                 }
                 finish(machine, target, &recalled.image, &report)?;
-                last.replace(machine, &report, image.key)?;
+                last.replace(machine, target, &report, image.key, records)?;
                 reports.push(report);
                 platforms.push(recalled.image.clone());
                 continue;
@@ -271,7 +272,7 @@ fn assemble(
                     machine.store.put_record(key, &record)?;
                 }
             }
-            last.replace(machine, &report, image.key)?;
+            last.replace(machine, target, &report, image.key, records)?;
             reports.push(report);
             platforms.push(finished);
         }
@@ -325,10 +326,14 @@ impl Last {
     fn replace(
         self,
         machine: &Machine<'_>,
+        target: &Target,
         report: &ImageReport,
         image: Option<KeyDigest>,
+        records: &BTreeMap<KeyDigest, CompileRecord>,
     ) -> Result<(), Error> {
-        let this = LastBuild { report: report.remember(), image };
+        let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
+        let user = Some(User::of(&machine.root, &target.task, made));
+        let this = LastBuild { report: report.remember(), image, user };
         if self.known.as_ref() != Some(&this) {
             machine.store.put_last(&self.name, &this)?;
         }

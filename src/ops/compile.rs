@@ -38,6 +38,9 @@ pub struct CompileRecord {
     pub artefacts: Vec<Made>,
     /// The key's fields, for `explain`.
     pub key: Key,
+    /// The source root that it was made from, as the builders' caches call it.
+    #[serde(default)]
+    pub source_root: Option<String>,
 }
 
 /// A file that a builder made; its content is a blob of the store.
@@ -204,7 +207,8 @@ impl Session<'_> {
             let digest = ContentDigest(digest.0);
             made.push(Made { name: artefact.name, digest, size, executable: artefact.executable });
         }
-        let record = CompileRecord { artefacts: made, key: compile.key.clone() };
+        let source_root = builder::source_root_id(&compile.build, &compile.project).ok();
+        let record = CompileRecord { artefacts: made, key: compile.key.clone(), source_root };
         self.machine.store.put_record(&compile.key.digest(), &record)?;
         Ok(record)
     }

@@ -161,6 +161,7 @@ impl Error {
                 | ErrorKind::Tree(TreeError::Cancelled(_))
                 | ErrorKind::Pack(PackError::Write(WriteError::Cancelled))
                 | ErrorKind::Archive(ArchiveError::Cancelled(_))
+                | ErrorKind::Store(StoreError::Cancelled(_))
                 | ErrorKind::Registry(RegistryError::Cancelled)
         )
     }

@@ -119,7 +119,7 @@ fn to_come(compile: &Compile) -> Result<CompileRecord, Error> {
         Build::Rust(rust) => builder::binary_name(rust, &compile.project)?,
     };
     let made = Made { name, digest: ContentDigest::of(b""), size: 0, executable: true };
-    Ok(CompileRecord { artefacts: vec![made], key: compile.key.clone() })
+    Ok(CompileRecord { artefacts: vec![made], key: compile.key.clone(), source_root: None })
 }
 
 fn step(key: &Key, stored: bool, before: Option<&Key>) -> Step {

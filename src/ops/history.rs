@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::assemble::PlannedImage;
+use super::compile::CompileRecord;
 use super::event::Task;
 use crate::key::Key;
-use crate::model::{Class, KeyDigest};
+use crate::model::{Class, ContentDigest, KeyDigest};
 use crate::report::Previous;
 use crate::store::Store;
 use crate::system::IoError;
@@ -17,6 +18,9 @@ pub struct LastBuild {
     pub report: Previous,
     /// The key of the image, by which [`LastKeys`] are found.
     pub image: Option<KeyDigest>,
+    /// Who it was, for those who ask what takes the cache's space; `None` in records of older versions.
+    #[serde(default)]
+    pub user: Option<User>,
 }
 
 /// What decided an image: for `explain` alone.
@@ -26,6 +30,31 @@ pub struct LastKeys {
     pub layers: Vec<LastLayer>,
     /// What decided its builder's output, where it has a builder.
     pub build: Option<Key>,
+}
+
+/// The service that was built, and what it has of the cache beside layers.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// The workspace's root.
+    pub workspace: String,
+    /// The service.
+    pub service: String,
+    /// What its builder made.
+    pub programs: Vec<ContentDigest>,
+    /// The source root that its builder ran for, as the builders' caches call it.
+    pub source_root: Option<String>,
+}
+
+impl User {
+    /// The service of `task`, with what its builder made.
+    pub fn of(root: &Path, task: &Task, made: Option<&CompileRecord>) -> Self {
+        Self {
+            workspace: root.display().to_string(),
+            service: task.identity.service.clone(),
+            programs: made.iter().flat_map(|made| &made.artefacts).map(|made| made.digest).collect(),
+            source_root: made.and_then(|made| made.source_root.clone()),
+        }
+    }
 }
 
 /// What decided the bytes of a layer.
@@ -68,7 +97,8 @@ impl LastKeys {
     }
 }
 
-fn address(image: &KeyDigest) -> KeyDigest {
+/// Where the keys of an image are kept.
+pub(super) fn address(image: &KeyDigest) -> KeyDigest {
     KeyDigest::of(format!("imgpack keys of an image 1\n{image}").as_bytes())
 }
 

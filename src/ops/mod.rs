@@ -5,6 +5,8 @@
 pub mod assemble;
 pub mod bases;
 pub mod build;
+/// `imgpack cache`.
+pub mod cache;
 pub mod compile;
 pub mod contents;
 pub mod deliver;

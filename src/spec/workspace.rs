@@ -10,7 +10,7 @@ use super::set::{SetArg, Setting};
 use super::shape::{FromText as _, Origin, Reader, Shape as _};
 use super::sources::{Files, ReadError, Sources, Span};
 use super::yaml::{Content, Map, Node, Plain, Style, classify, parse};
-use crate::model::Identity;
+use crate::model::{Identity, Size};
 
 /// The workspace's file, at its root.
 pub const WORKSPACE_FILE: &str = "imgpack.yaml";
@@ -26,6 +26,8 @@ pub struct Workspace {
     pub registry: Option<String>,
     /// `requires`, as written.
     pub requires: Option<String>,
+    /// `cache.maxSize`: what the cache may take on the disk.
+    pub cache_limit: Option<Size>,
     /// Every service by name, without templates.
     pub services: BTreeMap<String, Service>,
     pub(super) sources: Sources,
@@ -151,7 +153,8 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
         }
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
-    Some(Workspace { registry, requires, services, sources: Sources::default(), settings })
+    let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
+    Some(Workspace { registry, requires, cache_limit, services, sources: Sources::default(), settings })
 }
 
 /// Whether this version of imgpack may read the workspace; read before anything else, so that an older one says this

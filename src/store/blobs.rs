@@ -1,10 +1,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use super::Store;
 use crate::model::{BlobDigest, Hasher};
-use crate::system::{IoError, fs as system_fs};
+use crate::system::lock::LockError;
+use crate::system::{Cancelled, IoError, fs as system_fs, space};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,18 @@ pub enum StoreError {
     /// A file operation failed.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// Somebody asked to stop while others used the store.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl From<LockError> for StoreError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Cancelled(cancelled) => cancelled.into(),
+            LockError::Io(error) => error.into(),
+        }
+    }
 }
 
 impl StoreError {
@@ -59,17 +73,30 @@ impl Store {
 
     /// Whether the blob is there with this size in bytes; a file of another size is a damaged one and counts as missing.
     pub fn has_blob(&self, digest: &BlobDigest, size: u64) -> bool {
-        fs::metadata(self.blob_path(digest)).is_ok_and(|found| found.is_file() && found.len() == size)
+        self.find_blob(digest) == Some(size)
     }
 
-    /// Opens a blob for reading.
+    /// The size in bytes of a blob that is there. Notes its use.
+    pub fn find_blob(&self, digest: &BlobDigest) -> Option<u64> {
+        let path = self.blob_path(digest);
+        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        space::note_use(&path, &found);
+        Some(found.len())
+    }
+
+    /// Opens a blob for reading. Notes its use.
     pub fn open_blob(&self, digest: &BlobDigest) -> Result<File, IoError> {
-        system_fs::open(self.blob_path(digest))
+        let path = self.blob_path(digest);
+        let file = system_fs::open(&path)?;
+        if let Ok(metadata) = file.metadata() {
+            space::note_use(&path, &metadata);
+        }
+        Ok(file)
     }
 
     /// Begins a blob of yet unknown digest.
     pub fn write_blob(&self) -> Result<BlobWriter<'_>, StoreError> {
-        let file = system_fs::temporary_in(&self.root.join("tmp"))?;
+        let file = system_fs::temporary_in(&self.tmp())?;
         Ok(BlobWriter { store: self, file, hasher: Hasher::new(), size: 0 })
     }
 
@@ -134,6 +161,7 @@ impl BlobWriter<'_> {
         if let Ok(mut written) = self.store.written.lock() {
             written.push(digest);
         }
+        self.store.grown.store(true, Ordering::Relaxed);
         Ok((digest, self.size))
     }
 }

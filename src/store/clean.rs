@@ -17,7 +17,8 @@ impl Store {
     /// What was found clean by `rules` in the workspace at `root`.
     pub fn clean_contents(&self, root: &Path, rules: &str) -> CleanContents {
         let name = [root.as_os_str().as_encoded_bytes(), b"\0", rules.as_bytes()].concat();
-        CleanContents { rows: Rows::open(self.root().join("clean").join(Digest::of(&name).hex()), HEADING) }
+        let path = self.root().join("clean").join(Digest::of(&name).hex());
+        CleanContents { rows: Rows::open(self.tmp(), path, HEADING) }
     }
 }
 

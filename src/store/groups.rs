@@ -64,7 +64,7 @@ impl GroupRange {
 impl Store {
     /// Keeps an index, and drops the oldest of too many.
     pub fn put_groups(&self, index: &GroupIndex) -> Result<(), IoError> {
-        write_bytes(&self.groups_path(&index.blob), &index.encode())?;
+        write_bytes(&self.tmp(), &self.groups_path(&index.blob), &index.encode())?;
         for (_, path) in self.group_indexes().into_iter().skip(KEPT) {
             // Another process may have dropped it.
             let _ = fs::remove_file(path);

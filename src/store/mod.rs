@@ -8,15 +8,22 @@
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
 //!   stat/<64 hex>               rows under a checksum: digests of a workspace's files by their stat data
 //!   clean/<64 hex>              the same form: digests of contents of a workspace that hold no secret
-//!   tmp/                        files being written; anything older than a day is rubbish
+//!   tmp/                        files being written, and what is being removed; anything older than a day is rubbish
+//!   lock                        shared by every command that uses the store, held alone by one that removes from it
+//!   pruned                      its modification time: when a build last looked whether the cache is too large
 //! ```
 //! The builders keep their own folders beside these (see [`crate::builder`]).
 //!
 //! Many processes may use one store at once. Every file appears whole or not at all. Blobs are flushed to the disk once,
 //! at the end of a command; records never: they carry a checksum, and a torn one is a miss.
+//!
+//! A file's modification time is when it was used last, give or take a day (see [`crate::system::space`]): looking for a
+//! blob or reading a record notes it. Nothing but a holder of the whole lock removes a blob or a record, so what a command
+//! has seen stays until it ends.
 
 mod blobs;
 mod clean;
+mod contents;
 mod groups;
 mod records;
 mod rows;
@@ -26,45 +33,98 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
 pub use clean::CleanContents;
+pub use contents::{Contents, Stored};
 pub use groups::{GroupIndex, GroupRange, StoredGroup};
 pub use stats::StatCache;
 
 use crate::model::BlobDigest;
-use crate::system::IoError;
+use crate::system::lock::{self, LockError, Share};
+use crate::system::{Cancel, IoError, fs, space};
 
 /// The store of one user on this machine.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
     written: Mutex<Vec<BlobDigest>>,
+    grown: AtomicBool,
+    /// Held until the store is closed; `None` where the file system has no locks, and nothing can be removed.
+    lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the store below `cache` (the value of `IMGPACK_CACHE`), making it where it is missing.
+    /// Opens the store below `cache` (the value of `IMGPACK_CACHE`), making it where it is missing. Waits where another
+    /// command removes things from it.
     pub fn open(cache: &Path) -> Result<Self, StoreError> {
-        let root = cache.join("v1");
-        for directory in ["blobs", "records", "groups", "last", "tmp"] {
-            let path = root.join(directory);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .map_err(|source| StoreError::Unwritable { path: cache.to_owned(), source })?;
+        Self::open_for(cache, Share::Shared, &Cancel::new(), &|| {})
+    }
+
+    /// The same, shared or alone; waits for others until it is cancelled, and calls `waiting` once if it has to.
+    pub fn open_for(
+        cache: &Path,
+        share: Share,
+        cancel: &Cancel,
+        waiting: &dyn Fn(),
+    ) -> Result<Self, StoreError> {
+        let root = made(cache)?;
+        let lock = match lock::lock(&root.join(LOCK), share, cancel, waiting) {
+            Ok(file) => Some(file),
+            Err(LockError::Io(error)) if share == Share::Shared && has_no_locks(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Self::opened(root, cache, lock)
+    }
+
+    /// Opens the store for removing from it; `None` where others use it now.
+    pub fn try_open_alone(cache: &Path) -> Result<Option<Self>, StoreError> {
+        let root = made(cache)?;
+        match lock::try_lock(&root.join(LOCK), Share::Alone)? {
+            Some(file) => Self::opened(root, cache, Some(file)).map(Some),
+            None => Ok(None),
         }
+    }
+
+    fn opened(root: PathBuf, cache: &Path, lock: Option<File>) -> Result<Self, StoreError> {
         sweep(&root.join("tmp"));
         // A directory that exists can still be one that cannot be written to.
         tempfile::tempfile_in(root.join("tmp"))
             .map_err(|source| StoreError::Unwritable { path: cache.to_owned(), source })?;
-        Ok(Self { root, written: Mutex::default() })
+        Ok(Self { root, written: Mutex::default(), grown: AtomicBool::new(false), lock })
+    }
+
+    /// Whether no build has looked within a day if the cache is too large. One `stat`.
+    pub fn is_prune_due(cache: &Path) -> bool {
+        let looked = std::fs::metadata(cache.join("v1").join(PRUNED)).and_then(|found| found.modified());
+        looked.map_or(true, |time| time.elapsed().is_ok_and(|age| age > space::NOTE_EVERY))
+    }
+
+    /// Notes that one has looked now.
+    pub fn note_prune(&self) -> Result<(), IoError> {
+        fs::write_atomic(self.root.join(PRUNED), b"")
+    }
+
+    /// Lets others use the store while what was moved out of their way is removed.
+    pub fn release(&mut self) {
+        self.lock = None;
+    }
+
+    /// Whether a blob was written through this value.
+    pub fn has_grown(&self) -> bool {
+        self.grown.load(Ordering::Relaxed)
     }
 
     /// The versioned folder; builders keep theirs in it.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where files are written before they get their names.
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
     }
 
     /// Flushes every blob written through this value to the disk.
@@ -86,6 +146,27 @@ impl Store {
     }
 }
 
+const LOCK: &str = "lock";
+const PRUNED: &str = "pruned";
+
+/// Makes the folders of the store below `cache`; the versioned one.
+fn made(cache: &Path) -> Result<PathBuf, StoreError> {
+    let root = cache.join("v1");
+    for directory in ["blobs", "records", "groups", "last", "stat", "clean", "tmp"] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root.join(directory))
+            .map_err(|source| StoreError::Unwritable { path: cache.to_owned(), source })?;
+    }
+    Ok(root)
+}
+
+/// Some network file systems.
+fn has_no_locks(error: &IoError) -> bool {
+    error.source.kind() == std::io::ErrorKind::Unsupported
+}
+
 /// What is older in `tmp` was left by a process that was killed.
 const RUBBISH: Duration = Duration::from_hours(24);
 
@@ -98,8 +179,7 @@ fn sweep(tmp: &Path) {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > RUBBISH));
         if old {
-            let path = entry.path();
-            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let _ = fs::remove_all(entry.path());
         }
     }
 }

@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -6,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Store;
 use crate::model::{Digest, KeyDigest};
-use crate::system::{IoError, fs as system_fs};
+use crate::system::{IoError, fs as system_fs, space};
 
 impl Store {
     /// What the key led to, if it is known. A record that is torn, of another shape or unreadable is a miss.
@@ -16,7 +17,7 @@ impl Store {
 
     /// Remembers what the key led to.
     pub fn put_record<T: Serialize>(&self, key: &KeyDigest, value: &T) -> Result<(), IoError> {
-        write(&self.record_path(key), value)
+        write(&self.tmp(), &self.record_path(key), value)
     }
 
     /// What the last build called `name` was. A hint for people: never the ground of a decision about bytes.
@@ -26,7 +27,7 @@ impl Store {
 
     /// Remembers the build called `name`.
     pub fn put_last<T: Serialize>(&self, name: &str, value: &T) -> Result<(), IoError> {
-        write(&self.last_path(name), value)
+        write(&self.tmp(), &self.last_path(name), value)
     }
 
     /// Bytes noted under a key, under the same rules.
@@ -36,7 +37,7 @@ impl Store {
 
     /// Notes bytes under a key.
     pub fn put_note(&self, key: &KeyDigest, bytes: &[u8]) -> Result<(), IoError> {
-        write_bytes(&self.record_path(key), bytes)
+        write_bytes(&self.tmp(), &self.record_path(key), bytes)
     }
 
     fn record_path(&self, key: &KeyDigest) -> PathBuf {
@@ -53,15 +54,24 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&read_bytes(path)?).ok()
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), IoError> {
+fn write<T: Serialize>(tmp: &Path, path: &Path, value: &T) -> Result<(), IoError> {
     let json = serde_json::to_vec(value)
         .map_err(|error| IoError::of("write", path)(std::io::Error::other(error)))?;
-    write_bytes(path, &json)
+    write_bytes(tmp, path, &json)
 }
 
 /// `<sha256 of the rest>\n<rest>`
 pub(super) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = fs::read(path).ok()?;
+    let mut file = File::open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default().saturating_add(1));
+    file.read_to_end(&mut bytes).ok()?;
+    space::note_use(path, &metadata);
+    checked(bytes)
+}
+
+/// What stands under the checksum, if it is the right one.
+pub(super) fn checked(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let (sum, rest) = bytes.split_at_checked(65)?;
     let (hex, newline) = sum.split_at(64);
     if newline != b"\n" || Digest::of(rest).hex().as_bytes() != hex {
@@ -71,15 +81,17 @@ pub(super) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-pub(super) fn write_bytes(path: &Path, rest: &[u8]) -> Result<(), IoError> {
+pub(super) fn write_bytes(tmp: &Path, path: &Path, rest: &[u8]) -> Result<(), IoError> {
     let mut bytes = Digest::of(rest).hex().into_bytes();
     bytes.push(b'\n');
     bytes.extend_from_slice(rest);
-    system_fs::write_atomic(path, &bytes)
+    system_fs::write_by_way_of(tmp, path, &bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

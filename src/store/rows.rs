@@ -12,6 +12,8 @@ use crate::system::IoError;
 /// loses is found out again.
 #[derive(Debug)]
 pub(super) struct Rows<const ROW: usize, const KEY: usize> {
+    /// Where it is written before it gets its name.
+    tmp: PathBuf,
     path: PathBuf,
     heading: &'static [u8],
     /// As found at the start.
@@ -23,9 +25,9 @@ pub(super) struct Rows<const ROW: usize, const KEY: usize> {
 const LIMIT: usize = 400_000;
 
 impl<const ROW: usize, const KEY: usize> Rows<ROW, KEY> {
-    pub(super) fn open(path: PathBuf, heading: &'static [u8]) -> Self {
+    pub(super) fn open(tmp: PathBuf, path: PathBuf, heading: &'static [u8]) -> Self {
         let known = Self::read(&path, heading).unwrap_or_default();
-        Self { path, heading, known, added: Mutex::default() }
+        Self { tmp, path, heading, known, added: Mutex::default() }
     }
 
     fn read(path: &std::path::Path, heading: &[u8]) -> Option<Vec<u8>> {
@@ -69,7 +71,7 @@ impl<const ROW: usize, const KEY: usize> Rows<ROW, KEY> {
         let mut bytes = Vec::with_capacity(self.heading.len() + rows.len() * ROW);
         bytes.extend_from_slice(self.heading);
         rows.values().for_each(|row| bytes.extend_from_slice(row));
-        write_bytes(&self.path, &bytes)
+        write_bytes(&self.tmp, &self.path, &bytes)
     }
 }
 
@@ -103,22 +105,22 @@ mod tests {
 
     #[test]
     fn rows_are_found_again() {
-        let (_folder, path) = file();
-        let rows = Small::open(path.clone(), HEADING);
+        let (folder, path) = file();
+        let rows = Small::open(folder.path().to_owned(), path.clone(), HEADING);
         assert_eq!(rows.get(b"ab"), None);
         for row in [b"cd34", b"ab12", b"xy56"] {
             rows.add(*row);
         }
         assert_eq!(rows.get(b"ab"), Some(*b"ab12"), "before it is written");
         rows.save().unwrap();
-        let rows = Small::open(path.clone(), HEADING);
+        let rows = Small::open(folder.path().to_owned(), path.clone(), HEADING);
         for row in [b"ab12", b"cd34", b"xy56"] {
             assert_eq!(rows.get(&[row[0], row[1]]), Some(*row));
         }
         assert_eq!(rows.get(b"zz"), None);
         rows.add(*b"ab99");
         rows.save().unwrap();
-        assert_eq!(Small::open(path.clone(), HEADING).get(b"ab"), Some(*b"ab99"));
+        assert_eq!(Small::open(folder.path().to_owned(), path.clone(), HEADING).get(b"ab"), Some(*b"ab99"));
         // Nothing to add, nothing written.
         fs::remove_file(&path).unwrap();
         rows.save().unwrap();
@@ -127,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_torn_or_foreign_file_is_empty() {
-        let (_folder, path) = file();
-        let rows = Small::open(path.clone(), HEADING);
+        let (folder, path) = file();
+        let rows = Small::open(folder.path().to_owned(), path.clone(), HEADING);
         rows.add(*b"ab12");
         rows.add(*b"cd34");
         rows.save().unwrap();
         let whole = fs::read(&path).unwrap();
-        let is_empty = || Small::open(path.clone(), HEADING).known.is_empty();
+        let is_empty = || Small::open(folder.path().to_owned(), path.clone(), HEADING).known.is_empty();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             assert!(is_empty(), "the first {length} bytes");
@@ -146,8 +148,11 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         assert!(!is_empty());
-        assert!(Small::open(path.clone(), b"test 2\n").known.is_empty(), "of another version");
-        write_bytes(&path, b"test 1\nab12c").unwrap();
+        assert!(
+            Small::open(folder.path().to_owned(), path.clone(), b"test 2\n").known.is_empty(),
+            "of another version"
+        );
+        write_bytes(folder.path(), &path, b"test 1\nab12c").unwrap();
         assert!(is_empty(), "half a row");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
@@ -156,13 +161,17 @@ mod tests {
 
     #[test]
     fn two_processes_keep_what_the_other_wrote() {
-        let (_folder, path) = file();
-        let (one, other) = (Small::open(path.clone(), HEADING), Small::open(path.clone(), HEADING));
+        let (folder, path) = file();
+        let folder = &folder;
+        let (one, other) = (
+            Small::open(folder.path().to_owned(), path.clone(), HEADING),
+            Small::open(folder.path().to_owned(), path.clone(), HEADING),
+        );
         one.add(*b"ab12");
         other.add(*b"cd34");
         one.save().unwrap();
         other.save().unwrap();
-        let both = Small::open(path.clone(), HEADING);
+        let both = Small::open(folder.path().to_owned(), path.clone(), HEADING);
         assert_eq!((both.get(b"ab"), both.get(b"cd")), (Some(*b"ab12"), Some(*b"cd34")));
         // At the very same moment one of them may lose its rows; the file is whole at any time.
         std::thread::scope(|scope| {
@@ -170,7 +179,7 @@ mod tests {
                 let path = path.clone();
                 scope.spawn(move || {
                     for round in 0..50_u8 {
-                        let rows = Small::open(path.clone(), HEADING);
+                        let rows = Small::open(folder.path().to_owned(), path.clone(), HEADING);
                         assert!(!rows.known.is_empty());
                         rows.add([thread, round, thread, round]);
                         rows.save().unwrap();
@@ -178,7 +187,7 @@ mod tests {
                 });
             }
         });
-        let last = Small::open(path, HEADING);
+        let last = Small::open(folder.path().to_owned(), path, HEADING);
         assert_eq!(last.get(b"ab"), Some(*b"ab12"));
         assert!(
             last.known

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::rows::Rows;
@@ -22,14 +22,14 @@ const HEADING: &[u8] = b"imgpack stat cache 1\n";
 impl Store {
     /// What is remembered of the files of the workspace at `root`.
     pub fn stat_cache(&self, root: &Path) -> StatCache {
-        StatCache::open(&self.root().join("stat"), root)
+        StatCache::open(self.tmp(), &self.root().join("stat"), root)
     }
 }
 
 impl StatCache {
-    fn open(folder: &Path, root: &Path) -> Self {
+    fn open(tmp: PathBuf, folder: &Path, root: &Path) -> Self {
         let name = Digest::of(root.as_os_str().as_encoded_bytes()).hex();
-        Self { rows: Rows::open(folder.join(name), HEADING), now: Moment::now() }
+        Self { rows: Rows::open(tmp, folder.join(name), HEADING), now: Moment::now() }
     }
 
     /// The digest of the content of a file that looks like this, where it is known beyond doubt.
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_digest_is_believed_of_the_same_look_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || StatCache::open(folder.path(), Path::new("/w"));
+        let open = || StatCache::open(folder.path().to_owned(), folder.path(), Path::new("/w"));
         let stat =
             FileStat { device: 1, inode: 2, size: 3, modified: at(-4), changed: at(5), mode: 0o100_644 };
         let digest = ContentDigest::of(b"abc");
@@ -125,7 +125,10 @@ mod tests {
         ] {
             assert_eq!(cache.get(&other), None, "{other:?}");
         }
-        assert_eq!(StatCache::open(folder.path(), Path::new("/x")).get(&stat), None);
+        assert_eq!(
+            StatCache::open(folder.path().to_owned(), folder.path(), Path::new("/x")).get(&stat),
+            None
+        );
         // The clock was set back since.
         assert_eq!(StatCache { now: at(99), ..open() }.get(&stat), None);
     }
@@ -133,7 +136,7 @@ mod tests {
     #[test]
     fn what_was_just_changed_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = StatCache::open(folder.path(), Path::new("/w"));
+        let cache = StatCache::open(folder.path().to_owned(), folder.path(), Path::new("/w"));
         let stat = FileStat { modified: at(99), changed: at(99), ..FileStat::default() };
         cache.put(&stat, at(100), &ContentDigest::of(b""));
         cache.save().unwrap();

@@ -1,7 +1,8 @@
 //! `std::fs` with the path and the verb in every error, and whole files that appear at once or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A file operation that failed.
@@ -58,8 +59,18 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), IoError>
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    create_dir_all(directory)?;
-    let mut file = temporary_in(directory)?;
+    write_by_way_of(directory, path, bytes)
+}
+
+/// The same by way of a temporary file in another directory of the same file system, where what a killed process leaves is
+/// found again. Creates both directories.
+pub fn write_by_way_of(temporary: &Path, path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), IoError> {
+    let path = path.as_ref();
+    create_dir_all(temporary)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dir_all(parent)?;
+    }
+    let mut file = temporary_in(temporary)?;
     file.write_all(bytes).map_err(IoError::of("write", path))?;
     // tempfile makes 0600; a file that a person asked for gets what the umask leaves.
     file.persist(path).map_err(|error| IoError {
@@ -78,10 +89,63 @@ pub fn temporary_in(directory: &Path) -> Result<tempfile::NamedTempFile, IoError
         .map_err(IoError::of("create a file in", directory))
 }
 
+/// Removes a file, or a directory with all below it, directories too that may not be written to (Go's module cache).
+pub fn remove_all(path: impl AsRef<Path>) -> Result<(), IoError> {
+    let path = path.as_ref();
+    let removed = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        return removed(fs::remove_file(path)).map_err(IoError::of("remove", path));
+    }
+    match removed(fs::remove_dir_all(path)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        other => return other.map_err(IoError::of("remove", path)),
+    }
+    open_up(path);
+    removed(fs::remove_dir_all(path)).map_err(IoError::of("remove", path))
+}
+
+/// Lets the owner change a directory and all below it. What cannot be opened up cannot be removed either, which is told then.
+fn open_up(directory: &Path) {
+    let _ = fs::set_permissions(directory, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
 /// Removes a directory with all below it; that it does not exist is no error.
 pub fn remove_dir_all(path: impl AsRef<Path>) -> Result<(), IoError> {
     match fs::remove_dir_all(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(IoError::of("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_written_to_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let module = folder.path().join("mod/m@v1");
+        fs::create_dir_all(module.join("deep")).unwrap();
+        fs::write(module.join("deep/file"), "").unwrap();
+        std::os::unix::fs::symlink("/", module.join("link")).unwrap();
+        for directory in ["deep", ""] {
+            fs::set_permissions(module.join(directory), Permissions::from_mode(0o555)).unwrap();
+        }
+        // Root may remove it anyway: what the slow way does is looked at by itself.
+        open_up(&folder.path().join("mod"));
+        assert_eq!(module.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(module.join("deep").metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        remove_all(folder.path().join("mod")).unwrap();
+        assert!(!folder.path().join("mod").exists());
+        remove_all(folder.path().join("mod")).unwrap();
+        assert!(Path::new("/").exists());
     }
 }

@@ -1,11 +1,13 @@
-//! The door to this machine: files with their path in every error, how a file looked, cancellation, child processes.
+//! The door to this machine: files with their path in every error, how a file looked, locks, cancellation, child processes.
 //!
 //! Knows nothing of images.
 
 mod cancel;
 pub mod fs;
+pub mod lock;
 mod parallel;
 pub mod process;
+pub mod space;
 mod stat;
 
 pub use cancel::{Cancel, Cancelled};

@@ -7,10 +7,12 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid,
 };
@@ -26,6 +28,8 @@ const TICK: Duration = Duration::from_millis(25);
 /// A longer line is handed on in pieces, so that memory is bounded (bytes).
 const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// What to run. Nothing is inherited but what stands here.
 #[derive(Debug)]
 pub struct Invocation {
@@ -37,7 +41,8 @@ pub struct Invocation {
     pub env: BTreeMap<OsString, OsString>,
     /// Its working directory.
     pub directory: PathBuf,
-    /// Its standard input; `None`: empty.
+    /// Its standard input, which every process that it starts has open too, whatever they read; `None`: empty. A lock
+    /// is held until the last of them has ended.
     pub stdin: Option<File>,
 }
 
@@ -86,6 +91,11 @@ pub fn run(
     cancel.check()?;
     let program = invocation.program.clone();
     let start = |source| ProcessError::Start { program: program.clone(), source };
+    // Nobody else starts a process meanwhile, which would have the file open too.
+    let alone = STARTING.lock();
+    if let Some(file) = &invocation.stdin {
+        fcntl_setfd(file, FdFlags::empty()).map_err(|error| start(error.into()))?;
+    }
     let mut child = std::process::Command::new(&invocation.program)
         .args(&invocation.args)
         .env_clear()
@@ -97,6 +107,7 @@ pub fn run(
         .process_group(0)
         .spawn()
         .map_err(start)?;
+    drop(alone);
     let group = Group(Pid::from_child(&child));
     let (sender, lines) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
@@ -242,6 +253,19 @@ mod tests {
         let (_, stdout, _) =
             output(shell("env | cut -d= -f1 | sort | tr '\\n' ' '"), &Cancel::new()).unwrap();
         assert_eq!(stdout.trim(), "PATH PWD");
+    }
+
+    #[test]
+    fn whatever_a_process_starts_holds_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("the.lock");
+        let mut invocation = shell("sh -c 'ls -l /proc/self/fd' < /dev/null");
+        invocation.stdin = Some(File::create(&path).unwrap());
+        let (_, stdout, stderr) = output(invocation, &Cancel::new()).unwrap();
+        assert!(stdout.contains("the.lock"), "{stdout}{stderr}");
+        // And nobody else does.
+        let (_, stdout, _) = output(shell("ls -l /proc/self/fd"), &Cancel::new()).unwrap();
+        assert!(!stdout.contains("the.lock"), "{stdout}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod bases;
 mod builders;
+mod cache;
 mod disk;
 mod env;
 #[path = "../registry/fake.rs"]

@@ -27,7 +27,7 @@ fn processes_of(path: &Path) -> Vec<String> {
 }
 
 /// Starts a build in a process group of its own, and waits until one of its children is `program`.
-fn started(env: &Env, program: &str) -> Child {
+pub(crate) fn started(env: &Env, program: &str) -> Child {
     let mut child = env.command(IMGPACK, &["build", "--output", "oci:out"]).process_group(0).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(300);
     loop {

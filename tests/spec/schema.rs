@@ -209,9 +209,11 @@ fn it_refuses_what_the_reader_refuses() {
         assert!(accepts(&schema, &to_json(text), &schema).is_err(), "the schema took {text}");
         assert!(Memory::new(&[("buildspecs/app.yaml", text)]).load().is_err(), "the reader took {text}");
     }
-    for text in
-        ["apiVersion: imgpack/v2", "apiVersion: imgpack/v1\ncache: {}", "apiVersion: imgpack/v1\nname: x"]
-    {
+    for text in [
+        "apiVersion: imgpack/v2",
+        "apiVersion: imgpack/v1\ncache: { maxSize: 20 }",
+        "apiVersion: imgpack/v1\nname: x",
+    ] {
         assert!(accepts(&schema, &to_json(text), &schema).is_err(), "the schema took {text}");
         assert!(Memory::new(&[("imgpack.yaml", text)]).load().is_err(), "the reader took {text}");
     }

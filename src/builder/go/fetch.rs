@@ -54,6 +54,7 @@ pub(super) fn fetch(
     hasher.update(request.project.dir.as_bytes());
     let marker = caches.go().join("fetched").join(hasher.finish().hex());
     if marker.exists() {
+        system::space::use_now(&caches.go().join("fetched"));
         return Ok(());
     }
     let settings = ask(tool.program, &SETTINGS, host, runner.cancel())?;
@@ -88,7 +89,7 @@ pub(super) fn fetch(
         phase: Phase::Fetch,
     };
     runner.run(command, None)?;
-    Ok(system::fs::write_atomic(marker, b"")?)
+    Ok(caches.write(marker, b"")?)
 }
 
 /// A path as a `file:` address; also without what separates proxies.

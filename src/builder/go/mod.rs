@@ -42,6 +42,10 @@ pub(super) fn key_fields(build: &GoBuild, values: &dyn Values) -> Result<Vec<Key
     Ok(fields)
 }
 
+pub(super) fn stage_id(project: &Project) -> Result<String, BuilderError> {
+    Ok(project.stage_id("go", &modfile::Module::of(project)?.identity))
+}
+
 pub(super) fn build(
     build: &GoBuild,
     request: &BuildRequest<'_>,
@@ -52,7 +56,7 @@ pub(super) fn build(
 ) -> Result<Vec<Artefact>, BuilderError> {
     let caches = &caches.resolved()?;
     let module = modfile::Module::of(request.project)?;
-    let id = request.project.stage_id("go", &module.identity);
+    let id = stage_id(request.project)?;
     let waiting = || {
         output(Line {
             source: super::Source::Note,
@@ -108,7 +112,7 @@ pub(super) fn build(
     let result = runner.run(command, None);
     stage.ended()?;
     result?;
-    cache.keep()?;
+    cache.keep(caches)?;
     if !is_linked(&made)? {
         return Err(BuilderError::Binary {
             name: build.to.name().to_owned(),
@@ -238,14 +242,15 @@ impl BuildCache {
         file.lock_shared().map_err(IoError::of("lock", &lock))?;
         let path = go.join(format!("build-{name}"));
         private_directory(&path)?;
+        system::space::use_now(&path);
         let successor = (name != current).then_some((pointer, name));
         Ok(Self { path, _lock: file, successor })
     }
 
     /// Makes a new directory the current one and removes the others that nobody uses.
-    fn keep(self) -> Result<(), BuilderError> {
+    fn keep(self, caches: &Caches) -> Result<(), BuilderError> {
         let Some((pointer, name)) = &self.successor else { return Ok(()) };
-        system::fs::write_atomic(pointer, name.as_bytes())?;
+        caches.write(pointer, name.as_bytes())?;
         let Some(go) = pointer.parent() else { return Ok(()) };
         for entry in fs::read_dir(go).map_err(IoError::of("list", go))? {
             let entry = entry.map_err(IoError::of("list", go))?;
@@ -330,14 +335,14 @@ mod tests {
         let fresh = open(Some("run 1"));
         assert!(fresh.successor.is_some() && fresh.path != old);
         let path = fresh.path.clone();
-        fresh.keep().unwrap();
+        fresh.keep(&caches).unwrap();
         assert!(old.exists(), "somebody uses it");
         assert_eq!(open(None).path, path);
         drop(first);
         let again = open(Some("run 1"));
         assert!(again.path == path && again.successor.is_none(), "one command, one fresh cache");
         let other = open(Some("run 2"));
-        other.keep().unwrap();
+        other.keep(&caches).unwrap();
         assert!(!old.exists() && path.exists());
     }
 }

@@ -57,6 +57,10 @@ pub(super) fn key_fields(build: &RustBuild, values: &dyn Values) -> Result<Vec<K
     Ok(fields)
 }
 
+pub(super) fn stage_id(project: &Project) -> Result<String, BuilderError> {
+    Ok(project.stage_id("rust", &manifest::Manifest::identity(project)?))
+}
+
 pub(super) fn build(
     build: &RustBuild,
     request: &BuildRequest<'_>,
@@ -69,7 +73,7 @@ pub(super) fn build(
     manifest::no_configuration_above(Path::new("/"))?;
     let manifest = manifest::Manifest::of(request.project)?;
     let bin = manifest.binary(build)?;
-    let id = request.project.stage_id("rust", &manifest::Manifest::identity(request.project)?);
+    let id = stage_id(request.project)?;
     let waiting =
         || output(Line { source: Source::Note, text: "waiting for another build of these sources".into() });
     let mut stage = Stage::open(caches, &id, cancel, &waiting)?;
@@ -84,9 +88,10 @@ pub(super) fn build(
     let crates = vendor::vendor(&cargo, &lock, host, caches, &stage, &mut runner)?;
 
     let target = caches.target().join(&id);
-    fresh(&target, request.fresh)?;
+    fresh(caches, &target, request.fresh)?;
     let triple = triple(build, request.platform);
     let wrapper = wrapper::write(
+        caches,
         &caches.target().join(format!("{id}.rustc")),
         &wrapper::Paths {
             stage: &stage.root,
@@ -152,14 +157,21 @@ pub(super) fn build(
 }
 
 /// Empties the target directory once for each token.
-fn fresh(target: &Path, token: Option<&str>) -> Result<(), BuilderError> {
+fn fresh(caches: &Caches, target: &Path, token: Option<&str>) -> Result<(), BuilderError> {
     let Some(token) = token else { return Ok(()) };
     let marker = target.with_extension("fresh");
     if system::fs::read(&marker).is_ok_and(|bytes| bytes == token.as_bytes()) {
         return Ok(());
     }
-    system::fs::remove_dir_all(target)?;
-    Ok(system::fs::write_atomic(marker, token.as_bytes())?)
+    // By way of another name: of a target directory of which half is gone cargo believes the other half.
+    let old = target.with_extension("old");
+    system::fs::remove_all(&old)?;
+    match std::fs::rename(target, &old) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        renamed => renamed.map_err(system::IoError::of("rename", target))?,
+    }
+    system::fs::remove_all(&old)?;
+    Ok(caches.write(marker, token.as_bytes())?)
 }
 
 /// The program that a line of `--message-format=json` names, if it is the one wanted.
@@ -291,7 +303,7 @@ mod tests {
         let left = |token| {
             std::fs::create_dir_all(&target).unwrap();
             std::fs::write(target.join("a"), "").unwrap();
-            fresh(&target, token).unwrap();
+            fresh(&Caches::new(directory.path()), &target, token).unwrap();
             target.join("a").exists()
         };
         assert_eq!(

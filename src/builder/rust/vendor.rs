@@ -31,6 +31,7 @@ pub(super) fn vendor(
     let key = short(&["vendor", &lockfile.digest.hex(), cargo.version]);
     let directory = caches.vendor().join(&key);
     if directory.is_dir() {
+        system::space::use_now(&directory);
         return Ok(Some(directory));
     }
     let waiting = || runner.note("waiting for another download of these crates");

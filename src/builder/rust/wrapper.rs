@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::builder::Caches;
 use crate::system::{self, IoError};
 
 /// Paths of this machine, which get fixed names in the bytes.
@@ -25,13 +26,13 @@ pub(super) struct Paths<'a> {
 }
 
 /// Writes the wrapper, if it is not there as it should be, and says where it is.
-pub(super) fn write(path: &Path, paths: &Paths<'_>) -> Result<PathBuf, IoError> {
+pub(super) fn write(caches: &Caches, path: &Path, paths: &Paths<'_>) -> Result<PathBuf, IoError> {
     let script = script(paths);
     // Cargo asks rustc again when the wrapper's time changes.
-    if system::fs::read(path).is_ok_and(|old| old == script) {
-        return Ok(path.to_owned());
+    if !system::fs::read(path).is_ok_and(|old| old == script) {
+        caches.write(path, &script)?;
     }
-    system::fs::write_atomic(path, &script)?;
+    // Also where it is there already: a process that was killed may have got no further.
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .map_err(IoError::of("set the mode of", path))?;
     Ok(path.to_owned())
@@ -113,7 +114,7 @@ mod tests {
             commit: "abc",
             whole: true,
         };
-        write(&path, &paths).unwrap();
+        write(&Caches::new(directory.path()), &path, &paths).unwrap();
         let run = |args: &[&str]| {
             let package = [
                 ("CARGO_PKG_NAME", "n"),
@@ -135,11 +136,11 @@ mod tests {
         assert_eq!(target, format!("--target\nt\n{linker}{maps}"));
 
         let time = path.metadata().unwrap().modified().unwrap();
-        write(&path, &paths).unwrap();
+        write(&Caches::new(directory.path()), &path, &paths).unwrap();
         assert_eq!(path.metadata().unwrap().modified().unwrap(), time);
 
         assert_eq!(run(&["-C", "metadata=0f"]), format!("-C\nmetadata=0f\n{maps}"));
-        write(&path, &Paths { whole: false, ..paths }).unwrap();
+        write(&Caches::new(directory.path()), &path, &Paths { whole: false, ..paths }).unwrap();
         assert_eq!(run(&["-C", "metadata=0f", "a  b"]), format!("-C\nmetadata=n@1:/d\na  b\n{maps}"));
         assert_eq!(run(&["--target", "t"]), format!("--target\nt\n{linker}{maps}"));
     }

@@ -1,6 +1,7 @@
 //! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
 
 mod build;
+mod cache;
 mod files;
 mod image;
 mod keys;

@@ -1,3 +1,4 @@
+use super::cache::CacheSettings;
 use super::keys::NameKey;
 use super::reference::Registry;
 use super::service::{Patch, Service};
@@ -20,11 +21,12 @@ record! {
         "specs" => specs: Items<Plain<SourcePath>>,
         /// What every service begins with.
         "defaults" => defaults: Checked<Patch>,
+        /// This machine's cache.
+        "cache" => cache: CacheSettings,
         /// Services that need no file of their own.
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
-        "cache" => "shared caches",
         "mirrors" => "mirrors of registries",
         "auth" => "settings for credentials",
         "tags" => "tag rules",

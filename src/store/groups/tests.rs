@@ -88,10 +88,10 @@ fn a_torn_index_is_none() {
     for other in
         [&[b"imgpack groups 2", rest].concat(), &text[..text.len() - 1], b"", &[&text[..], b"x"].concat()]
     {
-        write_bytes(&path, other).unwrap();
+        write_bytes(path.parent().unwrap(), &path, other).unwrap();
         assert_eq!(found(&store, "gzip 6", "one"), None);
     }
-    write_bytes(&path, &text).unwrap();
+    write_bytes(path.parent().unwrap(), &path, &text).unwrap();
     assert!(found(&store, "gzip 6", "one").is_some());
 }
 
