@@ -6,6 +6,7 @@ pub mod assemble;
 pub mod bases;
 pub mod build;
 pub mod compile;
+pub mod contents;
 pub mod deliver;
 /// Why a command did not do all that was asked.
 pub mod error;
@@ -20,6 +21,7 @@ pub mod lock;
 pub mod pack;
 pub mod pins;
 pub mod prepare;
+pub mod press;
 pub mod result;
 pub mod sources;
 pub mod values;

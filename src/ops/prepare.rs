@@ -12,6 +12,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::image_record::Recalled;
 use super::pins::Pins;
+use super::press::Press;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
@@ -39,6 +40,8 @@ pub struct Machine<'a> {
     pub registry: &'a dyn Registry,
     /// How many things at once.
     pub jobs: usize,
+    /// Compresses layers.
+    pub press: Press,
 }
 
 /// How images are built.

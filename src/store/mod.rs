@@ -4,6 +4,7 @@
 //! $IMGPACK_CACHE/v1/            0700
 //!   blobs/<2 hex>/<64 hex>      content by its SHA-256; appears by rename, never changes
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
+//!   groups/<64 hex>             the same form: where the groups of a layer are in the blob of this digest
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
 //!   stat/<64 hex>               rows under a checksum: digests of a workspace's files by their stat data
 //!   clean/<64 hex>              the same form: digests of contents of a workspace that hold no secret
@@ -16,6 +17,7 @@
 
 mod blobs;
 mod clean;
+mod groups;
 mod records;
 mod rows;
 mod stats;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
 pub use clean::CleanContents;
+pub use groups::{GroupIndex, GroupRange, StoredGroup};
 pub use stats::StatCache;
 
 use crate::model::BlobDigest;
@@ -44,7 +47,7 @@ impl Store {
     /// Opens the store below `cache` (the value of `IMGPACK_CACHE`), making it where it is missing.
     pub fn open(cache: &Path) -> Result<Self, StoreError> {
         let root = cache.join("v1");
-        for directory in ["blobs", "records", "last", "tmp"] {
+        for directory in ["blobs", "records", "groups", "last", "tmp"] {
             let path = root.join(directory);
             DirBuilder::new()
                 .recursive(true)
