@@ -51,7 +51,7 @@ impl Tree {
 
     fn hashed(&self) -> Vec<HashedFile> {
         let scan = tree::scan(&self.request(), &Cancel::new()).unwrap();
-        tree::hash(scan.files, &tree::read_digest, &Cancel::new()).unwrap()
+        tree::hash(scan.files, &(), 2, &Cancel::new()).unwrap()
     }
 
     fn entries(&self) -> Entries {
@@ -88,7 +88,7 @@ fn inputs(criterion: &mut Criterion) {
     group.bench_function("hash", |bencher| {
         bencher.iter_batched(
             || scan.files.clone(),
-            |files| black_box(tree::hash(files, &tree::read_digest, &cancel).unwrap().len()),
+            |files| black_box(tree::hash(files, &(), 2, &cancel).unwrap().len()),
             BatchSize::LargeInput,
         );
     });
