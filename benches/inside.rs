@@ -10,31 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use imgpack::model::{
-    BaseFacts, Class, Compression, ContentDigest, Entries, Entry, EntryKind, ImagePath, Owner,
-};
+use imgpack::model::{BaseFacts, Class, Compression, Entries, Entry, EntryKind, ImagePath, Owner};
 use imgpack::ops::pack::{make_layer, open_content};
 use imgpack::ops::press::Press;
 use imgpack::plan::{LayerPart, plan_layers};
 use imgpack::spec::{self, Files, ReadError};
 use imgpack::store::Store;
-use imgpack::system::{Cancel, FileStat, Moment};
+use imgpack::system::Cancel;
 use imgpack::tar::{TarWriter, groups};
-use imgpack::tree::{self, HashedFile, HashedKind, KnownDigests, ScanRequest};
-
-/// Every file is read.
-struct Nothing;
-
-impl KnownDigests for Nothing {
-    fn known(&self, _: &FileStat) -> Option<ContentDigest> {
-        None
-    }
-    fn remember(&self, _: &FileStat, _: Moment, _: &ContentDigest) {}
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
-}
+use imgpack::tree::{self, HashedFile, HashedKind, ScanRequest};
 
 /// A workspace with a tree `site` in it.
 struct Tree {
@@ -67,7 +51,7 @@ impl Tree {
 
     fn hashed(&self) -> Vec<HashedFile> {
         let scan = tree::scan(&self.request(), &Cancel::new()).unwrap();
-        tree::hash(scan.files, &Nothing, threads(), &Cancel::new()).unwrap()
+        tree::hash(scan.files, &(), 2, &Cancel::new()).unwrap()
     }
 
     fn entries(&self) -> Entries {
@@ -104,7 +88,7 @@ fn inputs(criterion: &mut Criterion) {
     group.bench_function("hash", |bencher| {
         bencher.iter_batched(
             || scan.files.clone(),
-            |files| black_box(tree::hash(files, &Nothing, threads(), &cancel).unwrap().len()),
+            |files| black_box(tree::hash(files, &(), 2, &cancel).unwrap().len()),
             BatchSize::LargeInput,
         );
     });
@@ -132,7 +116,7 @@ fn bytes(criterion: &mut Criterion) {
     });
     // One layer as a build makes it: read, hashed, compressed, stored.
     let cancel = Cancel::new();
-    let press = Press::new(threads());
+    let press = Press::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     for (name, compression) in [
