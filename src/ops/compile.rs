@@ -20,8 +20,10 @@ pub struct Compile {
     pub build: Build,
     /// For which platform.
     pub platform: Platform,
-    /// The sources.
+    /// The sources: those of the closure.
     pub project: Arc<Project>,
+    /// Everything in the source root.
+    pub everything: Arc<Project>,
     /// The resolved tool; `None` where a pin and a record make it unnecessary.
     pub tool: Option<Tool>,
     /// What an earlier run of the key made, where all of it is still there.
@@ -68,13 +70,15 @@ impl Session<'_> {
         build: &Build,
         platform: Platform,
     ) -> Result<Compile, Error> {
-        let project = self.sources.project(spec, build)?;
+        let everything = self.sources.project(spec, build)?;
+        let project = self.closures.project(build, &everything)?;
         let toolchain = builder::toolchain(build, platform, &project)?;
         let pinned = self.pins.toolchain(&toolchain)?;
         let compile = |tool: Option<Tool>, key: Key, recorded| Compile {
             build: build.clone(),
             platform,
             project: Arc::clone(&project),
+            everything: Arc::clone(&everything),
             tool,
             recorded,
             key,
@@ -117,6 +121,7 @@ impl Session<'_> {
                 InputKind::File { executable: false } => format!("file {}", input.digest),
                 InputKind::File { executable: true } => format!("program {}", input.digest),
                 InputKind::Symlink { target } => format!("link {target}"),
+                InputKind::StandIn => "name".to_owned(),
             };
             key.secret(format!("input {}", input.path), value.as_bytes());
         }
@@ -184,6 +189,7 @@ impl Session<'_> {
             platform: compile.platform,
             values: &values,
             project: &compile.project,
+            everything: &compile.everything,
             tool,
             jobs,
             fresh: self.fresh,

@@ -5,6 +5,7 @@
 pub mod assemble;
 pub mod bases;
 pub mod build;
+pub mod closure;
 pub mod compile;
 pub mod deliver;
 /// Why a command did not do all that was asked.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::assemble::{PlannedImage, plan_image};
 use super::bases::Bases;
+use super::closure::Closures;
 use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
@@ -102,6 +103,7 @@ pub struct Session<'a> {
     platforms: &'a [Platform],
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
+    pub(super) closures: Closures<'a>,
     pub(super) pins: Pins<'a>,
 }
 
@@ -118,6 +120,7 @@ impl<'a> Session<'a> {
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.cancel),
+            closures: Closures::new(machine.store),
         })
     }
 

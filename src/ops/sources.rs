@@ -54,8 +54,23 @@ impl<'a> Sources<'a> {
                 .into_iter()
                 .map(input)
                 .collect();
-            Ok(Project { dir: relative_to(dir, &root), root, inputs })
+            let named = self.named(&spec.source, &relative_to(dir, &root))?;
+            Ok(Project { dir: relative_to(dir, &root), root, inputs, named })
         })
+    }
+
+    /// What `include` names besides `**`, and `add`, relative to the source root: inputs whatever is imported. `below` is
+    /// `source.dir` relative to it.
+    fn named(&self, source: &Source, below: &str) -> Result<Vec<String>, Error> {
+        let mut named: Vec<String> = source.add.iter().map(|row| joined(below, &row.to)).collect();
+        let include: Vec<String> = source.include.iter().filter(|glob| *glob != "**").cloned().collect();
+        if !include.is_empty() {
+            let files = self
+                .scanned(&source.dir.path, &include, &source.exclude)
+                .map_err(|error| error.at(&source.dir.site))?;
+            named.extend(files.into_iter().map(|file| joined(below, &file.path)));
+        }
+        Ok(named)
     }
 
     /// The files of a `files` row.
@@ -164,7 +179,7 @@ impl<'a> Sources<'a> {
 }
 
 /// Makes the value of `name` once; callers that come while it is made wait.
-fn once<T>(
+pub(super) fn once<T>(
     known: &Mutex<BTreeMap<String, Arc<T>>>,
     name: &str,
     make: impl FnOnce() -> Result<T, Error>,
@@ -216,7 +231,7 @@ fn relative_to(dir: &str, root: &str) -> String {
     }
 }
 
-fn joined(prefix: &str, path: &str) -> String {
+pub(super) fn joined(prefix: &str, path: &str) -> String {
     match (prefix, path) {
         (".", path) => path.to_owned(),
         (prefix, ".") => prefix.to_owned(),
