@@ -4,6 +4,7 @@
 
 mod bases;
 mod builders;
+mod closure;
 mod disk;
 mod env;
 mod fresh;
