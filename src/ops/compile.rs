@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::Error;
 use super::event::{Event, Phase, Task};
+use super::inputs::{INPUTS, InputList};
 use super::parallel::parallel;
 use super::prepare::Session;
-use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool, ToolIdentity};
+use crate::builder::{self, BuildRequest, Line, Project, Tool, ToolIdentity};
 use crate::key::Key;
 use crate::model::{ContentDigest, Platform};
 use crate::spec::{Build, ImageSpec, Value};
@@ -116,15 +117,7 @@ impl Session<'_> {
         for (name, value) in &tool.fields {
             key.clear(format!("tool {name}"), value.clone());
         }
-        for input in &project.inputs {
-            let value = match &input.kind {
-                InputKind::File { executable: false } => format!("file {}", input.digest),
-                InputKind::File { executable: true } => format!("program {}", input.digest),
-                InputKind::Symlink { target } => format!("link {target}"),
-                InputKind::StandIn => "name".to_owned(),
-            };
-            key.secret(format!("input {}", input.path), value.as_bytes());
-        }
+        key.digest_of(INPUTS, &InputList::digest(project));
         Ok(key)
     }
 
@@ -211,6 +204,7 @@ impl Session<'_> {
             let digest = ContentDigest(digest.0);
             made.push(Made { name: artefact.name, digest, size, executable: artefact.executable });
         }
+        InputList::keep(&compile.project, self.machine.store)?;
         let record = CompileRecord { artefacts: made, key: compile.key.clone() };
         self.machine.store.put_record(&compile.key.digest(), &record)?;
         Ok(record)

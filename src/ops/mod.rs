@@ -15,6 +15,7 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod history;
+pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
 pub mod pack;
