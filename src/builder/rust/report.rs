@@ -167,11 +167,13 @@ impl Message {
             let found = list(&directory)?.into_iter().find(same).ok_or_else(missing)?;
             return Ok(vec![found.with_extension("d")]);
         }
-        let library = self.filenames.iter().find_map(|path| {
+        // Of a library with several forms some have no hash; rustc writes one report for all.
+        let reports = self.filenames.iter().filter_map(|path| {
             let stem = path.file_stem()?.to_str()?;
             Some(path.with_file_name(format!("{}.d", stem.strip_prefix("lib").unwrap_or(stem))))
         });
-        library.filter(|path| path.exists()).map(|path| vec![path]).ok_or_else(missing)
+        let mut reports = reports.filter(|path| path.parent().is_some_and(|parent| parent.ends_with("deps")));
+        reports.find(|path| path.exists()).map(|path| vec![path]).ok_or_else(missing)
     }
 }
 
@@ -338,4 +340,48 @@ fn normalised(path: &Path) -> PathBuf {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read() {
+        let text = "/t/deps/libx-1.rmeta: x/src/lib.rs x/src/a\\ b.txt\n\n/t/deps/x-1.d: x/src/lib.rs\n\n\
+            x/src/lib.rs:\nx/src/a\\ b.txt:\n\n# env-dep:HOME=/root\n# env-dep:UNSET\n";
+        let expected = Reads {
+            files: vec!["x/src/lib.rs".into(), "x/src/a b.txt".into()],
+            variables: vec!["HOME".into(), "UNSET".into()],
+            sets: vec![],
+        };
+        assert_eq!(Reads::of_compilation(text), expected);
+        let text = "hello\ncargo:rerun-if-changed=a b\ncargo::rerun-if-changed=/x\ncargo:rustc-env=A=b=c\n\
+            cargo::rerun-if-env-changed=CC\ncargo:warning=w\n";
+        let expected = Reads {
+            files: vec!["a b".into(), "/x".into()],
+            variables: vec!["CC".into()],
+            sets: vec!["A".into()],
+        };
+        assert_eq!(Reads::of_script(text), expected);
+    }
+
+    #[test]
+    fn the_program_is_the_one_of_the_name() {
+        let line = |reason: &str, name: &str, path: &str| {
+            format!(
+                r#"{{"reason":"{reason}","target":{{"name":"{name}","kind":["bin"],"src_path":"/s"}},"executable":{path}}}"#
+            )
+        };
+        let program = |line: &str| {
+            let mut report = Report::default();
+            report.line(line);
+            report.program("app")
+        };
+        assert_eq!(program(&line("compiler-artifact", "app", r#""/t/app""#)), Some("/t/app".into()));
+        assert_eq!(program(&line("compiler-artifact", "other", r#""/t/app""#)), None);
+        assert_eq!(program(&line("compiler-artifact", "app", "null")), None);
+        assert_eq!(program(&line("build-script-executed", "app", r#""/t/app""#)), None);
+        assert_eq!(program("no json"), None);
+    }
 }
