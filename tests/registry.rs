@@ -10,8 +10,12 @@
 
 #[path = "registry/access.rs"]
 mod access;
+#[path = "registry/early.rs"]
+mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/keeping.rs"]
+mod keeping;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]

@@ -19,6 +19,15 @@ pub trait BlobStore: Sync {
         fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(BlobDigest, u64), BoxError>;
 
+    /// Does `work`, which brings this blob, while nobody else brings the same; not again where it succeeded before.
+    fn once(
+        &self,
+        _digest: &BlobDigest,
+        work: &mut dyn FnMut() -> Result<(), BaseError>,
+    ) -> Result<(), BaseError> {
+        work()
+    }
+
     /// Opens a blob that is there.
     fn open(&self, digest: &BlobDigest) -> Result<Box<dyn Read + Send + '_>, BoxError>;
 
@@ -50,6 +59,10 @@ impl std::fmt::Debug for Compressor<'_> {
 /// Puts the blob of `descriptor` into the store, unless it is there, and checks it.
 pub fn bring(import: &Import<'_>, descriptor: &Descriptor, fetch: &Fetch<'_>) -> Result<(), BaseError> {
     import.cancel.check()?;
+    import.store.once(&descriptor.digest, &mut || bring_alone(import, descriptor, fetch))
+}
+
+fn bring_alone(import: &Import<'_>, descriptor: &Descriptor, fetch: &Fetch<'_>) -> Result<(), BaseError> {
     if import.store.has(&descriptor.digest).map_err(|source| import.store_failed(source))? {
         return Ok(());
     }

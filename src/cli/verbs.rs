@@ -13,13 +13,14 @@ use super::run::{Settings, print, remark};
 use crate::archive::Form;
 use crate::engine::Engine;
 use crate::lock::LOCK_FILE;
-use crate::model::Size;
+use crate::model::{Layer, Size};
 use crate::ops::build::{Built, build as build_images};
+use crate::ops::deliver::{self, Push};
 use crate::ops::error::Error;
 use crate::ops::explain::{Explanation, LayerStep, Step, explain as explain_images};
 use crate::ops::lock::lock as lock_images;
 use crate::ops::prepare::{BuildOptions, Machine};
-use crate::ops::{deliver, files, result};
+use crate::ops::{files, result};
 use crate::report::{Report, TextOptions};
 use crate::spec::{self, ImageSpec, Template};
 use crate::system::{Cancelled, fs};
@@ -84,13 +85,20 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     };
     let mut errors = Vec::new();
     let outcome = settings.with_machine(root, arguments.selection.jobs, settings.mode(), |machine| {
-        let mut built = build_images(machine, specs, &options)?;
-        errors.append(&mut built.errors);
-        // Nothing is tagged unless everything asked for is built.
-        if errors.is_empty() {
-            deliver_all(machine, &built, arguments, engine.as_ref())?;
-        }
-        Ok(built)
+        deliver::with_push(machine, |push| {
+            let made = |spec: &ImageSpec, layer: &Layer| {
+                if arguments.push {
+                    push.layer(spec, &layer.descriptor);
+                }
+            };
+            let mut built = build_images(machine, specs, &options, &made)?;
+            errors.append(&mut built.errors);
+            // Nothing is tagged unless everything asked for is built.
+            if errors.is_empty() {
+                deliver_all(machine, &built, arguments, engine.as_ref(), push)?;
+            }
+            Ok(built)
+        })
     });
     let built = match outcome {
         Ok(built) => built,
@@ -132,6 +140,7 @@ fn deliver_all(
     built: &Built,
     arguments: &BuildArguments,
     engine: Option<&Engine>,
+    push: &Push<'_, '_>,
 ) -> Result<(), Error> {
     for destination in &arguments.outputs {
         machine.cancel.check()?;
@@ -141,7 +150,7 @@ fn deliver_all(
         deliver::load(machine, built, engine)?;
     }
     if arguments.push {
-        deliver::push(machine, built)?;
+        push.images(built)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, ErrorKind};
 use super::event::Event;
@@ -10,7 +10,7 @@ use super::pack::pack_layer;
 use super::prepare::Machine;
 use super::sources::Sources;
 use crate::base::{
-    BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
+    BaseError, BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
@@ -27,37 +27,59 @@ use crate::tar::GzipWriter;
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
-    loaded: Mutex<BTreeMap<String, Slot>>,
+    loaded: Slots<String, Arc<BaseImage>>,
+    /// What the tags of a registry named when they were first asked for: the same for all platforms.
+    resolved: Slots<String, BlobDigest>,
+    documents: Slots<BlobDigest, Arc<[u8]>>,
+    blobs: Slots<BlobDigest, ()>,
 }
 
-/// One base for one platform: whoever locks it first loads it, others wait.
-type Slot = Arc<Mutex<Option<Arc<BaseImage>>>>;
+/// Things that are made once: whoever comes first makes one, others wait for it.
+struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
+
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+impl<K, T> Default for Slots<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, T: Clone> Slots<K, T> {
+    fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*slot {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        *slot = Some(made.clone());
+        Ok(made)
+    }
+}
 
 impl<'a> Bases<'a> {
     /// No bases yet.
     pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>) -> Self {
-        Self { machine, sources, loaded: Mutex::default() }
+        Self {
+            machine,
+            sources,
+            loaded: Slots::default(),
+            resolved: Slots::default(),
+            documents: Slots::default(),
+            blobs: Slots::default(),
+        }
     }
 
     /// The base of `spec` for a platform, its layers in the store.
     pub fn load(&self, spec: &ImageSpec, platform: Platform) -> Result<Arc<BaseImage>, Error> {
-        let poisoned = || Error::bug("a thread ended while it read a base");
         let name = name(&spec.base);
-        let slot = {
-            let mut loaded = self.loaded.lock().map_err(|_| poisoned())?;
-            Arc::clone(loaded.entry(format!("{name}\0{platform}")).or_default())
-        };
-        let mut slot = slot.lock().map_err(|_| poisoned())?;
-        if let Some(base) = &*slot {
-            return Ok(Arc::clone(base));
-        }
-        let base = Arc::new(self.read(&spec.base, &name, platform)?);
-        *slot = Some(Arc::clone(&base));
-        Ok(base)
+        self.loaded
+            .get(format!("{name}\0{platform}"), || Ok(Arc::new(self.read(&spec.base, &name, platform)?)))
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
-        let store = StoreForBases(self.machine.store);
+        let store = StoreForBases { store: self.machine.store, blobs: &self.blobs };
         let import =
             Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
         let compressor = Compressor { name: "gzip 6", run: &compress };
@@ -105,26 +127,30 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let digest = if let Some(digest) = reference.digest() {
-            digest
-        } else {
-            let digest = registry.resolve(&reference)?.digest;
-            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-            digest
+        let digest = match reference.digest() {
+            Some(digest) => digest,
+            None => self.resolved.get(text.to_owned(), || {
+                let digest = registry.resolve(&reference)?.digest;
+                self.machine
+                    .observer
+                    .event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
+                Ok::<_, Error>(digest)
+            })?,
         };
         let repository = reference.repository();
-        let document = |digest: BlobDigest| -> Result<Vec<u8>, BoxError> {
+        let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
             if let Ok(mut file) = store.open_blob(&digest) {
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes)?;
                 if BlobDigest::of(&bytes) == digest {
-                    return Ok(bytes);
+                    return Ok(bytes.into());
                 }
             }
             let manifest = registry.manifest(&repository.at(digest))?;
             store.put_bytes(&manifest.bytes)?;
-            Ok(manifest.bytes)
+            Ok(manifest.bytes.into())
         };
+        let document = |digest: BlobDigest| self.documents.get(digest, || read_document(digest));
         let fetch = |blob: &Descriptor, writer: &mut dyn Write| -> Result<(), BoxError> {
             let kind = blob.media_type.to_oci();
             if kind.is_index() || kind.is_manifest() {
@@ -135,9 +161,12 @@ impl<'a> Bases<'a> {
                 return Ok(());
             }
             if kind == MediaType::OciConfig {
-                let mut bytes = Vec::new();
-                registry.blob(repository, blob, &mut bytes)?;
-                store.put_bytes(&bytes)?;
+                let bytes = self.documents.get(blob.digest, || {
+                    let mut bytes = Vec::new();
+                    registry.blob(repository, blob, &mut bytes)?;
+                    store.put_bytes(&bytes)?;
+                    Ok::<_, BoxError>(bytes.into())
+                })?;
                 return Ok(writer.write_all(&bytes)?);
             }
             Ok(registry.blob(repository, blob, writer)?)
@@ -185,32 +214,43 @@ fn compress(reader: &mut dyn Read, writer: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The store as bases see it.
-struct StoreForBases<'a>(&'a Store);
+struct StoreForBases<'a> {
+    store: &'a Store,
+    blobs: &'a Slots<BlobDigest, ()>,
+}
 
 impl BlobStore for StoreForBases<'_> {
     fn has(&self, digest: &BlobDigest) -> Result<bool, BoxError> {
-        Ok(self.0.blob_path(digest).is_file())
+        Ok(self.store.blob_path(digest).is_file())
+    }
+
+    fn once(
+        &self,
+        digest: &BlobDigest,
+        work: &mut dyn FnMut() -> Result<(), BaseError>,
+    ) -> Result<(), BaseError> {
+        self.blobs.get(*digest, work)
     }
 
     fn put(
         &self,
         fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(BlobDigest, u64), BoxError> {
-        let mut blob = self.0.write_blob()?;
+        let mut blob = self.store.write_blob()?;
         fill(&mut blob)?;
         Ok(blob.finish()?)
     }
 
     fn open(&self, digest: &BlobDigest) -> Result<Box<dyn Read + Send + '_>, BoxError> {
-        Ok(Box::new(self.0.open_blob(digest)?))
+        Ok(Box::new(self.store.open_blob(digest)?))
     }
 
     fn facts_get(&self, key: &KeyDigest) -> Option<Vec<u8>> {
-        self.0.note(key)
+        self.store.note(key)
     }
 
     fn facts_put(&self, key: &KeyDigest, bytes: &[u8]) {
         // Facts that could not be noted are read again.
-        let _: Result<(), IoError> = self.0.put_note(key, bytes);
+        let _: Result<(), IoError> = self.store.put_note(key, bytes);
     }
 }

@@ -56,8 +56,16 @@ pub struct Built {
     pub differing: Vec<String>,
 }
 
+/// Told of every layer that was made, as soon as it is stored, once for each image that has it; from several threads.
+pub type Made<'a> = dyn Fn(&ImageSpec, &Layer) + Sync + 'a;
+
 /// Builds `specs` into the store.
-pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOptions) -> Result<Built, Error> {
+pub fn build(
+    machine: &Machine<'_>,
+    specs: Vec<ImageSpec>,
+    options: &BuildOptions,
+    made: &Made<'_>,
+) -> Result<Built, Error> {
     let session = Session::new(machine, options)?;
     // A tag without a value is known before anything is built.
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
@@ -71,7 +79,7 @@ pub fn build(machine: &Machine<'_>, specs: Vec<ImageSpec>, options: &BuildOption
         if built.errors.is_empty() || options.keep_going {
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
-                let layers = pack(machine, &prepared, &plans, options, &mut built);
+                let layers = pack(machine, &prepared, &plans, options, made, &mut built);
                 assemble(&session, &prepared, &plans, &layers, options, &mut built)?;
             }
         }
@@ -133,16 +141,19 @@ fn pack(
     prepared: &Prepared,
     plans: &[Option<PlannedImage>],
     options: &BuildOptions,
+    tell: &Made<'_>,
     built: &mut Built,
 ) -> BTreeMap<KeyDigest, Layer> {
-    let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, &Target)> = BTreeMap::new();
+    let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, Vec<&Target>)> = BTreeMap::new();
     for (target, plan) in prepared.targets.iter().zip(plans) {
         for layer in plan.iter().flat_map(|plan| &plan.layers) {
-            wanted.entry(layer.key.digest()).or_insert((layer, target));
+            wanted.entry(layer.key.digest()).or_insert((layer, Vec::new())).1.push(target);
         }
     }
-    let wanted: Vec<(KeyDigest, (&PlannedLayer, &Target))> = wanted.into_iter().collect();
-    let made = parallel(machine.jobs, &wanted, |(_, (layer, target))| {
+    let wanted: Vec<(KeyDigest, &PlannedLayer, Vec<&Target>)> =
+        wanted.into_iter().map(|(key, (layer, targets))| (key, layer, targets)).collect();
+    let made = parallel(machine.jobs, &wanted, |(_, layer, targets)| {
+        let target = targets[0];
         machine.cancel.check()?;
         machine.observer.event(Event::Phase { task: target.task.clone(), phase: Phase::Packing });
         let start = Instant::now();
@@ -154,6 +165,9 @@ fn pack(
             machine.cancel,
         )
         .map_err(|error| Error::from(error).of(&target.task))?;
+        if origin != Origin::Stored {
+            targets.iter().for_each(|target| tell(&target.spec, &made));
+        }
         machine.observer.event(Event::Layer {
             task: target.task.clone(),
             class: layer.class,
@@ -164,7 +178,8 @@ fn pack(
         Ok::<_, Error>((made, origin))
     });
     let mut layers = BTreeMap::new();
-    for ((key, (layer, target)), result) in wanted.iter().zip(made) {
+    for ((key, layer, targets), result) in wanted.iter().zip(made) {
+        let target = targets[0];
         match result {
             Ok((made, origin)) => {
                 if let Origin::Differs(old) = origin {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::build::{Built, BuiltImage};
 use super::error::{Error, ErrorKind};
@@ -11,7 +11,10 @@ use super::prepare::Machine;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
 use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
-use crate::registry::{self, BlobSource, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed};
+use crate::registry::{
+    self, BlobSource, Early, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed,
+};
+use crate::spec::ImageSpec;
 
 /// Blobs on their way at once, whatever the number of processors: a registry is waited for, not computed.
 const UPLOADS: usize = 4;
@@ -41,8 +44,44 @@ pub fn load(machine: &Machine<'_>, built: &Built, engine: &Engine) -> Result<Vec
     }
 }
 
-/// Pushes all images as one job: no tag moves before everything is there.
-pub fn push(machine: &Machine<'_>, built: &Built) -> Result<PushSummary, Error> {
+/// A push that sends layers as soon as they are made. Until it has one it opens and starts nothing.
+pub struct Push<'scope, 'env> {
+    machine: &'env Machine<'env>,
+    watcher: &'env Watcher<'env>,
+    uploads: registry::Uploads<'scope, 'env>,
+}
+
+/// Does `work` with a push that may begin meanwhile; ends when nothing is on its way any more.
+pub fn with_push<T>(machine: &Machine<'_>, work: impl FnOnce(&Push<'_, '_>) -> T) -> T {
+    let watcher = Watcher { machine, state: Mutex::default() };
+    std::thread::scope(|scope| {
+        let uploads = registry::Uploads::new(scope, machine.registry, &watcher, UPLOADS);
+        work(&Push { machine, watcher: &watcher, uploads })
+    })
+}
+
+impl Push<'_, '_> {
+    /// Begins to send a layer of `spec`, which is in the store.
+    pub fn layer(&self, spec: &ImageSpec, layer: &Descriptor) {
+        // A repository that is none is told before anything is built.
+        if let Ok(repository) = repository(&spec.repository) {
+            let source = BlobSource::File(self.machine.store.blob_path(&layer.digest));
+            self.uploads.add(&repository, layer, source);
+        }
+    }
+
+    /// Pushes all images as one job: no tag moves before everything is there.
+    pub fn images(&self, built: &Built) -> Result<PushSummary, Error> {
+        let Self { machine, watcher, uploads } = self;
+        let images = images(machine, built)?;
+        watcher.expect(&images);
+        let early: Early = uploads.finish()?;
+        watcher.sent_before(early.keys());
+        Ok(registry::push(machine.registry, &PushJob { images, parallel: UPLOADS, early }, *watcher)?)
+    }
+}
+
+fn images(machine: &Machine<'_>, built: &Built) -> Result<Vec<ImagePush>, Error> {
     let mut images = Vec::new();
     for image in &built.images {
         for platform in &image.platforms {
@@ -51,9 +90,7 @@ pub fn push(machine: &Machine<'_>, built: &Built) -> Result<PushSummary, Error> 
         }
         images.push(image_push(machine, image)?);
     }
-    let job = PushJob { images, parallel: UPLOADS };
-    let observer = Watcher { machine, sent: Mutex::default(), total: Mutex::default() };
-    Ok(registry::push(machine.registry, &job, &observer)?)
+    Ok(images)
 }
 
 /// Refuses, before anything is built, a repository that `--push` could not use.
@@ -125,28 +162,53 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
     built.images.iter().map(output).collect()
 }
 
-/// Sums up what is sent to each repository.
+/// Sums up what is sent to each repository. Says nothing before everything that is to be sent is known.
 struct Watcher<'a> {
     machine: &'a Machine<'a>,
-    sent: Mutex<BTreeMap<(Repository, BlobDigest), u64>>,
-    total: Mutex<u64>,
+    state: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    sent: BTreeMap<(Repository, BlobDigest), u64>,
+    /// Bytes of what was sent before the job.
+    before: u64,
+    /// `None` while layers are being made.
+    total: Option<u64>,
 }
 
 impl Watcher<'_> {
+    fn state(&self) -> MutexGuard<'_, Sums> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These images are going to be sent, with all their blobs as far as is known.
+    fn expect(&self, images: &[ImagePush]) {
+        let blobs = images.iter().flat_map(|image| {
+            image.blobs.iter().map(|(blob, _)| ((&image.repository, blob.digest), blob.size))
+        });
+        self.state().total = Some(blobs.collect::<BTreeMap<_, _>>().into_values().sum());
+    }
+
+    /// Nothing but these was sent before the job.
+    fn sent_before<'e>(&self, early: impl Iterator<Item = &'e (Repository, BlobDigest)>) {
+        let mut state = self.state();
+        state.before = early.filter_map(|blob| state.sent.get(blob)).sum();
+    }
+
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
-        let (Ok(mut sent), Ok(total)) = (self.sent.lock(), self.total.lock()) else { return };
-        sent.insert((repository.clone(), blob.digest), bytes);
-        let event =
-            Event::Upload { repository: repository.to_string(), sent: sent.values().sum(), total: *total };
-        self.machine.observer.event(event);
+        let mut state = self.state();
+        state.sent.insert((repository.clone(), blob.digest), bytes);
+        let Some(total) = state.total else { return };
+        let sent = state.sent.values().sum();
+        self.machine.observer.event(Event::Upload { repository: repository.to_string(), sent, total });
     }
 }
 
 impl PushObserver for Watcher<'_> {
     fn planned(&self, _blobs: usize, bytes: u64) {
-        if let Ok(mut total) = self.total.lock() {
-            *total = bytes;
-        }
+        let mut state = self.state();
+        state.total = Some(state.before + bytes);
     }
     fn sending(&self, repository: &Repository, blob: &Descriptor, sent: u64) {
         self.tell(repository, blob, sent);

@@ -22,6 +22,7 @@ mod retry;
 mod runtime;
 mod token;
 mod upload;
+mod uploads;
 
 pub use clients::Patience;
 pub use credentials::CredentialsError;
@@ -31,3 +32,4 @@ pub use port::{BlobSource, Pushed, RawManifest, Registry};
 pub use push::{ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use remote::{Remote, RemoteConfig};
 pub use retry::Retry;
+pub use uploads::{Early, Uploads};

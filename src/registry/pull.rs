@@ -1,21 +1,18 @@
-//! Pulling blobs and listing tags by oci-client, behind our own first request: that one gets the authorization by our
-//! rules and learns where the bytes are.
+//! Pulling blobs by one request each, whose every step elsewhere is judged by our rules, which oci-client would not do;
+//! listing tags by oci-client, behind our own first request, which gets the authorization.
 
 use std::io::Write;
 use std::pin::pin;
 
 use futures_util::{Stream, StreamExt as _};
-use oci_client::client::BlobResponse;
 use oci_client::errors::OciDistributionError;
-use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::token_cache::{RegistryToken, RegistryTokenType};
 use oci_client::{Reference, RegistryOperation};
 use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use reqwest::header::CONTENT_RANGE;
 
 use super::auth::{Access, Grant};
-use super::clients::deepest;
 use super::error::{Cause, Detail, RegistryError, Request};
 use super::http::{Call, Http, is_passing_error, transport};
 use super::retry::is_passing;
@@ -122,71 +119,9 @@ impl Http {
         }
     }
 
-    /// One try to get what is missing.
+    /// One try to get what is missing. A range is asked for where a part is there already.
     async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
-        let path = path_of(arriving.blob);
-        let mut call = Call::new(Method::HEAD, repository, &path, Access::Pull)?;
-        call.follow = false;
-        let head = self.send(&call).await?;
-        if head.status().is_success() {
-            let size = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-            let size = size.and_then(|text| text.parse().ok()).filter(|size| *size != 0);
-            if let Some(found) = size.filter(|size| *size != arriving.blob.size) {
-                let (what, expected) = (arriving.what.clone(), arriving.blob.size);
-                return Err(RegistryError::Size { what, expected, found, more: false });
-            }
-            let before = arriving.written;
-            match self.fetch_here(repository, arriving).await {
-                // Some registries answer HEAD themselves and lead GET elsewhere, where oci-client is kept from.
-                Err(RegistryError::Unreachable { .. }) if arriving.written == before => {}
-                result => return result,
-            }
-        }
-        // Every step elsewhere is checked, which oci-client would not do.
-        self.fetch_elsewhere(repository, &path, arriving).await
-    }
-
-    async fn fetch_here(
-        &self,
-        repository: &Repository,
-        arriving: &mut Arriving<'_>,
-    ) -> Result<(), RegistryError> {
-        let call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
-        let request = || Box::new(call.request());
-        let (client, reference) = self.oci_client(repository).await?;
-        let layer = OciDescriptor {
-            media_type: arriving.blob.media_type.as_str().to_owned(),
-            digest: arriving.blob.digest.to_string(),
-            size: i64::try_from(arriving.blob.size).unwrap_or(i64::MAX),
-            ..OciDescriptor::default()
-        };
-        let offset = arriving.written;
-        let (stream, skip) = if offset == 0 {
-            let stream = client.pull_blob_stream(&reference, &layer).await;
-            (stream.map_err(|error| self.translate(&call, &arriving.what, error))?.stream, 0)
-        } else {
-            let answer = client.pull_blob_stream_partial(&reference, &layer, offset, None).await;
-            match answer.map_err(|error| self.translate(&call, &arriving.what, error))? {
-                BlobResponse::Partial(stream) => (stream.stream, 0),
-                BlobResponse::Full(stream) => (stream.stream, offset),
-            }
-        };
-        match arriving.take(stream, skip, self.patience.stall).await? {
-            Ok(()) => Ok(()),
-            // oci-client checks the digest too; ours says it after the last byte.
-            Err(_) if arriving.written == arriving.blob.size => Ok(()),
-            Err(Some(error)) => Err(RegistryError::Broken { request: request(), source: deepest(&error) }),
-            Err(None) => Err(RegistryError::Broken { request: request(), source: stalled() }),
-        }
-    }
-
-    async fn fetch_elsewhere(
-        &self,
-        repository: &Repository,
-        path: &str,
-        arriving: &mut Arriving<'_>,
-    ) -> Result<(), RegistryError> {
-        let mut call = Call::new(Method::GET, repository, path, Access::Pull)?;
+        let mut call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
         let response = self.send(&call).await?;
         if !response.status().is_success() {
@@ -199,6 +134,11 @@ impl Http {
                 .and_then(|value| value.to_str().ok())
                 .is_some_and(|text| text.starts_with(&format!("bytes {}-", arriving.written)));
         let skip = if partial { 0 } else { arriving.written };
+        let said = response.content_length().filter(|_| !partial);
+        if let Some(found) = said.filter(|found| *found != arriving.blob.size) {
+            let (what, expected) = (arriving.what.clone(), arriving.blob.size);
+            return Err(RegistryError::Size { what, expected, found, more: false });
+        }
         let url = response.url().clone();
         let request = Box::new(Request::new("GET", &url, repository));
         match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::RegistryError;
 use super::port::{BlobSource, Pushed, Registry};
+use super::uploads::Early;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 
 /// A manifest or index to be stored, its exact bytes.
@@ -46,11 +47,13 @@ pub struct PushJob {
     pub images: Vec<ImagePush>,
     /// Requests at once, at least 1.
     pub parallel: usize,
+    /// Blobs that were sent before; they are not asked for again.
+    pub early: Early,
 }
 
 /// Told about a push while it goes on, from several threads.
 pub trait PushObserver: Sync {
-    /// How many blobs are looked at, and their bytes; before the first.
+    /// How many blobs are looked at, those sent before left out, and their bytes; before the first.
     fn planned(&self, _blobs: usize, _bytes: u64) {}
     /// How much of a blob was sent; falls back when it has to be sent again.
     fn sending(&self, _repository: &Repository, _blob: &Descriptor, _sent: u64) {}
@@ -115,6 +118,9 @@ pub fn push(
     let mut blobs: BTreeMap<(&Repository, BlobDigest), (&Descriptor, &BlobSource)> = BTreeMap::new();
     for image in &wanted {
         for (blob, source) in &image.blobs {
+            if job.early.contains_key(&(image.repository.clone(), blob.digest)) {
+                continue;
+            }
             blobs.entry((&image.repository, blob.digest)).or_insert((blob, source));
         }
     }
@@ -162,11 +168,12 @@ pub fn push(
         tags: image.tags.clone(),
         unchanged: !missing.content && missing.tags.is_empty(),
     });
+    let blobs = || pushed.iter().chain(job.early.values());
     Ok(PushSummary {
         images: images.collect(),
-        blobs_sent: pushed.iter().filter(|pushed| !pushed.existed).count(),
-        blobs_existed: pushed.iter().filter(|pushed| pushed.existed).count(),
-        bytes_sent: pushed.iter().map(|pushed| pushed.sent).sum(),
+        blobs_sent: blobs().filter(|pushed| !pushed.existed).count(),
+        blobs_existed: blobs().filter(|pushed| pushed.existed).count(),
+        bytes_sent: blobs().map(|pushed| pushed.sent).sum(),
     })
 }
 
@@ -317,7 +324,7 @@ mod tests {
     }
 
     fn run(registry: &Memory, images: Vec<ImagePush>, parallel: usize) -> Result<PushSummary, RegistryError> {
-        push(registry, &PushJob { images, parallel }, &())
+        push(registry, &PushJob { images, parallel, early: Early::new() }, &())
     }
 
     #[test]
@@ -379,6 +386,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_before_is_not_asked_for() {
+        let registry = Memory::new();
+        let image = single("r.example/a", &["x", "y"], &["v1"]);
+        let (blob, source) = &image.blobs[1];
+        let pushed = registry.push_blob(&image.repository, blob, source, &|_| {}).unwrap();
+        let early = Early::from([((image.repository.clone(), blob.digest), pushed)]);
+        let before = registry.log().len();
+        let job = PushJob { images: vec![image], parallel: 1, early };
+        let summary = push(&registry, &job, &()).unwrap();
+        assert_eq!((summary.blobs_sent, summary.bytes_sent), (3, 4));
+        let sent = registry.log()[before..].iter().filter(|line| line.starts_with("blob")).count();
+        assert_eq!(sent, 2, "{:#?}", registry.log());
+    }
+
+    #[test]
     fn a_failure_leaves_every_tag_where_it_was() {
         let registry = Memory::new();
         run(&registry, vec![single("r.example/a", &["old"], &["v1"])], 1).unwrap();
@@ -423,7 +445,11 @@ mod tests {
         }
         let registry = Memory::new();
         let sum = Sum::default();
-        let job = PushJob { images: vec![single("r.example/a", &["abc"], &["v1"])], parallel: 2 };
+        let job = PushJob {
+            images: vec![single("r.example/a", &["abc"], &["v1"])],
+            parallel: 2,
+            early: Early::new(),
+        };
         push(&registry, &job, &sum).unwrap();
         push(&registry, &job, &sum).unwrap();
         let sum = sum.0.into_inner().unwrap();

@@ -7,10 +7,16 @@ mod builders;
 mod closure;
 mod disk;
 mod env;
+#[path = "../registry/fake.rs"]
+#[allow(dead_code, reason = "faults are not played here")]
+mod fake;
 mod fresh;
+#[path = "../registry/keeping.rs"]
+mod keeping;
 mod lock;
 mod output;
 mod plan;
+mod pushing;
 mod registry;
 mod signals;
 mod sources;

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
-use imgpack::registry::{BlobSource, ImagePush, Manifest, PushJob, Registry as _, push};
+use imgpack::registry::{BlobSource, Early, ImagePush, Manifest, PushJob, Registry as _, push};
 
 use crate::{anonymous, told, with_credentials};
 
@@ -166,6 +166,7 @@ fn images_go_into_a_real_registry_and_come_back() {
             image(two.clone(), directory.path(), b"hello", &["v1"]),
         ],
         parallel: 4,
+        early: Early::new(),
     };
     let remote = anonymous();
     let summary = push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
@@ -229,8 +230,11 @@ fn a_password_opens_a_real_registry() {
         let auth = base64::engine::general_purpose::STANDARD.encode(text);
         format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address)
     };
-    let job =
-        PushJob { images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])], parallel: 4 };
+    let job = PushJob {
+        images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])],
+        parallel: 4,
+        early: Early::new(),
+    };
 
     let error = told(&push(&anonymous(), &job, &()).unwrap_err());
     assert!(error.contains("refuses access to acme/web"), "{error}");

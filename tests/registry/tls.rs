@@ -106,6 +106,8 @@ fn ssl_cert_file_is_honoured() {
         let remote = anonymous();
         remote.blob(&repository, &layer(BODY), &mut bytes).unwrap_or_else(|error| panic!("{}", told(&error)));
         assert_eq!(bytes, BODY);
+        // These are listed by another client.
+        assert_eq!(remote.tags(&repository).unwrap(), ["v1"]);
         return;
     }
     let server = Fake::start_tls(stores);
@@ -117,5 +119,5 @@ fn ssl_cert_file_is_honoured() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(server.lines().len(), 2, "the child asked this server");
+    assert!(server.lines().len() > 2, "the child asked this server");
 }
