@@ -1,6 +1,6 @@
 //! From places to files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::ContentDigest;
 
@@ -149,10 +149,9 @@ impl Selection<'_> {
         match place {
             Place::Directory(directory) => {
                 let directory = self.real(directory);
-                let found: BTreeSet<String> =
-                    self.project.files_in(&directory).into_iter().map(|input| input.path.clone()).collect();
-                for path in found {
-                    if let Some(index) = self.index(&path) {
+                let project = self.project;
+                for input in project.files_in(&directory) {
+                    if let Some(index) = self.index(&input.path) {
                         self.take(index);
                     }
                 }
