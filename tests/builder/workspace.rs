@@ -39,7 +39,7 @@ fn workspace(root: &Path) -> Checkout {
         "fn main() {\n    println!(\"NAME {} {}\", words::text(), itoa::Buffer::new().format(5));\n}\n";
     for name in ["core", "other"] {
         let dev = if name == "core" { "\n[dev-dependencies]\ntool = { path = \"../tool\" }\n" } else { "" };
-        package(name, &format!("\n[dependencies]\nwords.workspace = true\nitoa = \"1.0.15\"\n{dev}"));
+        package(name, &format!("\n[dependencies]\nwords.workspace = true\nitoa = \"1.0.14\"\n{dev}"));
         checkout.write(&format!("crates/{name}/src/main.rs"), &main.replace("NAME", name));
     }
     package("words", "\n[features]\nloud = []\n");
@@ -131,6 +131,16 @@ fn dependencies_are_compiled_once_and_programs_by_themselves() {
         assert!(said.contains(text), "{name} {text}: {said}");
     }
     assert_eq!(say(&second, &core, "A1"), "core A1 5");
+    assert!(build(&core, &second).bytes() == original);
+
+    // Another lock file, and the one before.
+    let lock = std::fs::read_to_string(second.root.join("Cargo.lock")).unwrap();
+    let older = "d75a2a4b1b190afb6f5425f10f6a8f959d2ea0b9c2b1d79553551850539e4674";
+    let newer = "8f42a60cbdf9a97f5d2305f08a87dc4e09308d1276d28c869c684d7777685682";
+    second.write("Cargo.lock", &lock.replace("1.0.18", "1.0.14").replace(newer, older));
+    let built = build(&core, &second);
+    assert!(built.says("Compiling itoa v1.0.14") && built.bytes() != original, "{:?}", built.lines);
+    second.write("Cargo.lock", &lock);
     assert!(build(&core, &second).bytes() == original);
 
     // Features of the command line and of manifests, configuration.
