@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hint::black_box;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use imgpack::model::{BaseFacts, Class, Compression, Entries, Entry, EntryKind, ImagePath, Owner};
-use imgpack::ops::pack::open_content;
+use imgpack::ops::pack::{make_layer, open_content};
+use imgpack::ops::press::Press;
 use imgpack::plan::{LayerPart, plan_layers};
 use imgpack::spec::{self, Files, ReadError};
+use imgpack::store::Store;
 use imgpack::system::Cancel;
-use imgpack::tar::write_tar;
+use imgpack::tar::{TarWriter, groups};
 use imgpack::tree::{self, HashedFile, HashedKind, ScanRequest};
 
 /// A workspace with a tree `site` in it.
@@ -104,7 +105,34 @@ fn bytes(criterion: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Bytes(sizes.sum()));
     group.bench_function("tar", |bencher| {
-        bencher.iter(|| write_tar(&entries, &mut io::sink(), &open_content, &|| false).unwrap());
+        bencher.iter(|| {
+            let mut tar = TarWriter::new(&open_content);
+            let mut out = Vec::new();
+            for one in groups(entries.iter()) {
+                out.clear();
+                tar.append(&one, &mut out).unwrap();
+            }
+        });
+    });
+    // One layer as a build makes it: read, hashed, compressed, stored.
+    let cancel = Cancel::new();
+    let press = Press::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for (name, compression) in [
+        ("layer, gzip", Compression::default()),
+        ("layer, gzip 9", Compression::Gzip(9)),
+        ("layer, zstd", Compression::Zstd(3)),
+        ("layer, not compressed", Compression::None),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| make_layer(&store, &press, &entries, compression, true, &cancel).unwrap());
+        });
+    }
+    make_layer(&store, &press, &entries, Compression::default(), false, &cancel).unwrap();
+    group.bench_function("layer, gzip, all of it copied from an older one", |bencher| {
+        bencher
+            .iter(|| make_layer(&store, &press, &entries, Compression::default(), false, &cancel).unwrap());
     });
     group.finish();
 }

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["system"]),
     ("registry", &["system"]),
     ("store", &["system"]),
-    ("tree", &["system"]),
+    ("tree", &["lock", "system"]),
     (
         "ops",
         &[

@@ -21,6 +21,7 @@ use super::verbs;
 use crate::model::Platform;
 use crate::ops::error::Error;
 use crate::ops::prepare::Machine;
+use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
 use crate::registry::{Remote, RemoteConfig};
 use crate::spec::{self, ImageSpec, SetArg, Workspace};
@@ -228,6 +229,7 @@ impl Settings {
             cancel: &self.cancel,
             registry: &registry,
             jobs,
+            press: Press::new(jobs),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The bases of a command, each read once for each platform.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +8,7 @@ use super::error::{Error, ErrorKind};
 use super::event::Event;
 use super::pack::pack_layer;
 use super::prepare::Machine;
+use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{
     BaseError, BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
@@ -21,7 +22,7 @@ use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
 use crate::system::IoError;
-use crate::tar::GzipWriter;
+use crate::tar::Framing;
 
 /// The bases of one command.
 pub struct Bases<'a> {
@@ -82,7 +83,11 @@ impl<'a> Bases<'a> {
         let store = StoreForBases { store: self.machine.store, blobs: &self.blobs };
         let import =
             Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
-        let compressor = Compressor { name: "gzip 6", run: &compress };
+        let framing = Framing::new(Compression::GZIP);
+        let name_of_method = format!("{}, pieces of {PIECE} bytes", framing.name());
+        let press = &self.machine.press;
+        let run = |reader: &mut dyn Read, writer: &mut dyn Write| compress(press, framing, reader, writer);
+        let compressor = Compressor { name: &name_of_method, run: &run };
         Ok(match base {
             Base::Static => self.built_in(static_base()?, DATA_SET)?,
             Base::Scratch => self.built_in(scratch_base(), "")?,
@@ -115,8 +120,8 @@ impl<'a> Bases<'a> {
             plan_layers(vec![part], &BaseFacts::default(), Compression::default()).map_err(Error::many)?;
         let mut layers = Vec::new();
         for layer in &planned {
-            let (layer, _) =
-                pack_layer(self.machine.store, layer, Compression::default(), false, self.machine.cancel)?;
+            let Machine { store, press, cancel, .. } = self.machine;
+            let (layer, _) = pack_layer(store, press, layer, Compression::default(), false, cancel)?;
             layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")) });
         }
         Ok(BaseImage { config, layers, facts, name: None, digest: None })
@@ -206,11 +211,39 @@ fn name(base: &Base) -> String {
     }
 }
 
-/// Compresses a layer that a base has as a plain tar, with the format of imgpack's own layers.
-fn compress(reader: &mut dyn Read, writer: &mut dyn Write) -> io::Result<()> {
-    let mut gzip = GzipWriter::new(writer, 6)?;
-    io::copy(reader, &mut gzip)?;
-    gzip.finish().map(drop)
+/// Length in bytes of the pieces in which a base's plain tar is compressed: nothing is known of its entries.
+const PIECE: usize = 1 << 20;
+/// Pieces on their way; more threads wait.
+const PIECES: usize = 8;
+
+/// Compresses a layer that a base has as a plain tar, with the compressor of imgpack's own layers.
+fn compress(
+    press: &Press,
+    framing: Framing,
+    reader: &mut dyn Read,
+    writer: &mut dyn Write,
+) -> io::Result<()> {
+    let mut pieces: VecDeque<Pending> = VecDeque::new();
+    let mut take = |pieces: &mut VecDeque<Pending>| match pieces.pop_front() {
+        Some(piece) => writer.write_all(&piece.wait()?.bytes),
+        None => Ok(()),
+    };
+    for number in 0_usize.. {
+        let mut plain = Vec::with_capacity(PIECE);
+        reader.take(PIECE as u64).read_to_end(&mut plain)?;
+        // Of nothing too one piece is made: no bytes at all are no gzip.
+        if plain.is_empty() && number > 0 {
+            break;
+        }
+        pieces.push_back(press.submit(Job { plain: Arc::new(plain), framing, known: None }));
+        if pieces.len() > PIECES.min(press.threads()) {
+            take(&mut pieces)?;
+        }
+    }
+    while !pieces.is_empty() {
+        take(&mut pieces)?;
+    }
+    Ok(())
 }
 
 /// The store as bases see it.

@@ -159,6 +159,7 @@ fn pack(
         let start = Instant::now();
         let (made, origin) = pack_layer(
             machine.store,
+            &machine.press,
             layer,
             target.spec.compression,
             options.fresh.is_some(),

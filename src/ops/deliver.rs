@@ -1,10 +1,11 @@
 //! Built images into layouts, archives, an engine or a registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::build::{Built, BuiltImage};
+use super::contents::contents;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
@@ -77,7 +78,9 @@ impl Push<'_, '_> {
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         watcher.sent_before(early.keys());
-        Ok(registry::push(machine.registry, &PushJob { images, parallel: UPLOADS, early }, *watcher)?)
+        let contents = |root| contents(machine.store, root);
+        let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
+        Ok(registry::push(machine.registry, &job, *watcher)?)
     }
 }
 
@@ -175,6 +178,8 @@ struct Sums {
     before: u64,
     /// `None` while layers are being made.
     total: Option<u64>,
+    /// Repositories of which something was said.
+    told: BTreeSet<String>,
 }
 
 impl Watcher<'_> {
@@ -200,15 +205,22 @@ impl Watcher<'_> {
         let mut state = self.state();
         state.sent.insert((repository.clone(), blob.digest), bytes);
         let Some(total) = state.total else { return };
-        let sent = state.sent.values().sum();
-        self.machine.observer.event(Event::Upload { repository: repository.to_string(), sent, total });
+        let (sent, repository) = (state.sent.values().sum(), repository.to_string());
+        state.told.insert(repository.clone());
+        self.machine.observer.event(Event::Upload { repository, sent, total });
     }
 }
 
 impl PushObserver for Watcher<'_> {
     fn planned(&self, _blobs: usize, bytes: u64) {
         let mut state = self.state();
-        state.total = Some(state.before + bytes);
+        let (before, total) = (state.before, state.before + bytes);
+        state.total = Some(total);
+        // Less than was expected, where an image proved to be there already.
+        for repository in &state.told {
+            let repository = repository.clone();
+            self.machine.observer.event(Event::Upload { repository, sent: before, total });
+        }
     }
     fn sending(&self, repository: &Repository, blob: &Descriptor, sent: u64) {
         self.tell(repository, blob, sent);

@@ -7,6 +7,7 @@ pub mod bases;
 pub mod build;
 pub mod closure;
 pub mod compile;
+pub mod contents;
 pub mod deliver;
 /// Why a command did not do all that was asked.
 pub mod error;
@@ -22,6 +23,7 @@ pub mod pack;
 pub mod parallel;
 pub mod pins;
 pub mod prepare;
+pub mod press;
 pub mod result;
 pub mod sources;
 pub mod values;

@@ -13,6 +13,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
 use super::parallel::parallel;
 use super::pins::Pins;
+use super::press::Press;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
@@ -40,6 +41,8 @@ pub struct Machine<'a> {
     pub registry: &'a dyn Registry,
     /// How many things at once.
     pub jobs: usize,
+    /// Compresses layers.
+    pub press: Press,
 }
 
 /// How images are built.

@@ -229,13 +229,8 @@ fn fact_noun(kind: &FactKind) -> &'static str {
 
 fn layer_key(placed: &Placed, compression: Compression) -> Key {
     let mut key = Key::new("layer");
-    key.clear(
-        "compression",
-        match compression {
-            Compression::None => "none".to_owned(),
-            Compression::Gzip(level) => format!("gzip {level}"),
-        },
-    );
+    key.clear("compression", compression.to_string());
+    key.clear("compressor", compression.compressor());
     for (path, fact) in &placed.deviations {
         key.clear(format!("base {path}"), fact.clone());
     }

@@ -258,6 +258,16 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// Whether a manifest was refused because something that it names is not there (MANIFEST_BLOB_UNKNOWN in the
+    /// distribution-spec; registries also say 404, or 400 without a code).
+    pub(super) fn is_missing_part(&self) -> bool {
+        match self {
+            Self::NotFound { request, .. } => request.method == "PUT",
+            Self::Status { request, status, .. } => request.method == "PUT" && *status == 400,
+            _ => false,
+        }
+    }
+
     /// Whether the registry said that it does not have what was asked for.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

@@ -31,8 +31,8 @@ impl Memory {
         Self::default()
     }
 
-    /// Every call that asks before a push or changes something, in order: `present REF`, `blob REPOSITORY DIGEST`,
-    /// `manifest REF`, `index REF`.
+    /// Every call that asks before a push or changes something, in order: `present REF`, `asked REPOSITORY DIGEST`, `blob
+    /// REPOSITORY DIGEST`, `manifest REF`, `index REF`.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
@@ -40,6 +40,13 @@ impl Memory {
     /// From now on this blob is answered with an error.
     pub fn fail_blob(&self, digest: BlobDigest) {
         self.state().unlucky.insert(digest);
+    }
+
+    /// A blob is gone, though manifests name it.
+    pub fn lose_blob(&self, repository: &Repository, digest: BlobDigest) {
+        if let Some(contents) = self.state().repositories.get_mut(repository) {
+            contents.blobs.remove(&digest);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +144,7 @@ impl Registry for Memory {
         if self.state().unlucky.contains(&blob.digest) {
             return Err(status("PUT", repository, &rest, 500, "UNKNOWN"));
         }
+        self.state().log.push(format!("asked {repository} {}", blob.digest));
         if self.has_blob(repository, blob.digest)? {
             return Ok(Pushed { existed: true, sent: 0 });
         }

@@ -29,7 +29,7 @@ pub use credentials::CredentialsError;
 pub use error::{Cause, Detail, Looked, RegistryError, Request};
 pub use memory::Memory;
 pub use port::{BlobSource, Pushed, RawManifest, Registry};
-pub use push::{ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
+pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use remote::{Remote, RemoteConfig};
 pub use retry::Retry;
 pub use uploads::{Early, Uploads};

@@ -40,15 +40,22 @@ pub struct ImagePush {
     pub blobs: Vec<(Descriptor, BlobSource)>,
 }
 
+/// What an image of a registry consists of: the digests of all blobs below the manifest or index of this digest, as far as
+/// that is known without asking. Empty where it is not.
+pub type Contents<'a> = dyn Fn(BlobDigest) -> BTreeSet<BlobDigest> + Sync + 'a;
+
 /// Images that belong together: none of their tags moves before all of them are stored.
-#[derive(Debug, Clone)]
-pub struct PushJob {
+#[derive(Clone)]
+pub struct PushJob<'a> {
     /// The images, in the order of the summary.
     pub images: Vec<ImagePush>,
     /// Requests at once, at least 1.
     pub parallel: usize,
     /// Blobs that were sent before; they are not asked for again.
     pub early: Early,
+    /// What the images consist of that the tags name now. Their blobs are in the repository; where a manifest is
+    /// refused all the same, each of them is asked for.
+    pub contents: &'a Contents<'a>,
 }
 
 /// Told about a push while it goes on, from several threads.
@@ -96,12 +103,14 @@ pub struct PushedImage {
 struct Missing {
     content: bool,
     tags: Vec<ImageRef>,
+    /// Blobs of what its tags name now.
+    there: BTreeSet<BlobDigest>,
 }
 
 /// Pushes a job: HEAD of every tag, then blobs, manifests, indexes, tags, each step for all images before the next.
 pub fn push(
     registry: &dyn Registry,
-    job: &PushJob,
+    job: &PushJob<'_>,
     observer: &dyn PushObserver,
 ) -> Result<PushSummary, RegistryError> {
     let digests: Vec<BlobDigest> = job.images.iter().map(|image| image.root.digest()).collect();
@@ -115,6 +124,12 @@ pub fn push(
         .map(|(image, _)| image)
         .collect();
 
+    let there: BTreeSet<(&Repository, BlobDigest)> = job
+        .images
+        .iter()
+        .zip(&missing)
+        .flat_map(|(image, missing)| missing.there.iter().map(|digest| (&image.repository, *digest)))
+        .collect();
     let mut blobs: BTreeMap<(&Repository, BlobDigest), (&Descriptor, &BlobSource)> = BTreeMap::new();
     for image in &wanted {
         for (blob, source) in &image.blobs {
@@ -124,31 +139,35 @@ pub fn push(
             blobs.entry((&image.repository, blob.digest)).or_insert((blob, source));
         }
     }
-    let mut blobs: Vec<_> = blobs.into_iter().map(|((repository, _), blob)| (repository, blob)).collect();
+    observer.planned(blobs.len(), blobs.values().map(|(blob, _)| blob.size).sum());
+    let (known, mut unknown): (Vec<_>, Vec<_>) = blobs
+        .into_iter()
+        .map(|((repository, _), (blob, source))| Sending { repository, blob, source })
+        .partition(|blob| there.contains(&(blob.repository, blob.blob.digest)));
     // The largest first, so that none is left alone at the end.
-    blobs.sort_by_key(|(_, (blob, _))| std::cmp::Reverse(blob.size));
-    observer.planned(blobs.len(), blobs.iter().map(|(_, (blob, _))| blob.size).sum());
-    let pushed = in_parallel(job.parallel, &blobs, |(repository, (blob, source))| {
+    unknown.sort_by_key(|sending| std::cmp::Reverse(sending.blob.size));
+    let send = |sending: &Sending<'_>| {
+        let Sending { repository, blob, source } = sending;
         let pushed = registry.push_blob(repository, blob, source, &|sent| {
             observer.sending(repository, blob, sent);
         })?;
         observer.stored(repository, blob, pushed);
         Ok(pushed)
-    })?;
-
-    for indexes in [false, true] {
-        let mut documents: BTreeMap<(&Repository, BlobDigest), &Manifest> = BTreeMap::new();
-        for image in &wanted {
-            for manifest in image.children.iter().chain([&image.root]) {
-                if manifest.media_type.is_index() == indexes {
-                    documents.insert((&image.repository, manifest.digest()), manifest);
-                }
+    };
+    let mut pushed = in_parallel(job.parallel, &unknown, send)?;
+    match documents(registry, job.parallel, &wanted) {
+        Err(error) if !known.is_empty() && error.is_missing_part() => {
+            pushed.extend(in_parallel(job.parallel, &known, send)?);
+            documents(registry, job.parallel, &wanted)?;
+        }
+        result => {
+            result?;
+            for Sending { repository, blob, .. } in known {
+                let there = Pushed { existed: true, sent: 0 };
+                observer.stored(repository, blob, there);
+                pushed.push(there);
             }
         }
-        let documents: Vec<_> = documents.into_iter().collect();
-        in_parallel(job.parallel, &documents, |((repository, digest), manifest)| {
-            registry.push_manifest(&repository.at(*digest), manifest.media_type, &manifest.bytes)
-        })?;
     }
 
     let mut left: BTreeMap<&ImageRef, &Manifest> = BTreeMap::new();
@@ -177,8 +196,34 @@ pub fn push(
     })
 }
 
+/// A blob and where it goes.
+struct Sending<'a> {
+    repository: &'a Repository,
+    blob: &'a Descriptor,
+    source: &'a BlobSource,
+}
+
+/// Stores manifests, then the indexes over them.
+fn documents(registry: &dyn Registry, parallel: usize, wanted: &[&ImagePush]) -> Result<(), RegistryError> {
+    for indexes in [false, true] {
+        let mut documents: BTreeMap<(&Repository, BlobDigest), &Manifest> = BTreeMap::new();
+        for image in wanted {
+            for manifest in image.children.iter().chain([&image.root]) {
+                if manifest.media_type.is_index() == indexes {
+                    documents.insert((&image.repository, manifest.digest()), manifest);
+                }
+            }
+        }
+        let documents: Vec<_> = documents.into_iter().collect();
+        in_parallel(parallel, &documents, |((repository, digest), manifest)| {
+            registry.push_manifest(&repository.at(*digest), manifest.media_type, &manifest.bytes)
+        })?;
+    }
+    Ok(())
+}
+
 /// The references of every image's tags; one tag for two images is an error.
-fn tags_of(job: &PushJob, digests: &[BlobDigest]) -> Result<Vec<BTreeSet<ImageRef>>, RegistryError> {
+fn tags_of(job: &PushJob<'_>, digests: &[BlobDigest]) -> Result<Vec<BTreeSet<ImageRef>>, RegistryError> {
     let mut owners: BTreeMap<ImageRef, BlobDigest> = BTreeMap::new();
     let mut all = Vec::new();
     for (image, digest) in job.images.iter().zip(digests) {
@@ -204,7 +249,7 @@ fn tags_of(job: &PushJob, digests: &[BlobDigest]) -> Result<Vec<BTreeSet<ImageRe
 /// Asks which tags point where they should already. A root that is in the repository has all its parts there.
 fn look(
     registry: &dyn Registry,
-    job: &PushJob,
+    job: &PushJob<'_>,
     digests: &[BlobDigest],
     tags: &[BTreeSet<ImageRef>],
     observer: &dyn PushObserver,
@@ -219,12 +264,14 @@ fn look(
         let mut row = Vec::new();
         for &index in indexes {
             let digest = digests[index];
-            let mut missing = Missing { content: true, tags: Vec::new() };
+            let mut missing = Missing { content: true, tags: Vec::new(), there: BTreeSet::new() };
             for reference in &tags[index] {
-                if registry.present(reference)? == Some(digest) {
+                let found = registry.present(reference)?;
+                if found == Some(digest) {
                     missing.content = false;
                     observer.tagged(reference, true);
                 } else {
+                    missing.there.extend(found.map(job.contents).unwrap_or_default());
                     missing.tags.push(reference.clone());
                 }
             }
@@ -324,7 +371,11 @@ mod tests {
     }
 
     fn run(registry: &Memory, images: Vec<ImagePush>, parallel: usize) -> Result<PushSummary, RegistryError> {
-        push(registry, &PushJob { images, parallel, early: Early::new() }, &())
+        push(
+            registry,
+            &PushJob { images, parallel, early: Early::new(), contents: &|_| BTreeSet::new() },
+            &(),
+        )
     }
 
     #[test]
@@ -339,7 +390,7 @@ mod tests {
             let log = registry.log();
             let kind = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
                 ["present", ..] => 0,
-                ["blob", ..] => 1,
+                ["asked" | "blob", ..] => 1,
                 ["manifest", key] if key.contains("@sha256") => 2,
                 ["index", key] if key.contains("@sha256") => 3,
                 ["manifest" | "index", _] => 4,
@@ -348,7 +399,7 @@ mod tests {
             let kinds: Vec<_> = log.iter().map(kind).collect();
             assert!(kinds.is_sorted(), "{log:#?}");
             // {} x y shared in a, {} x shared in b: each once in its repository.
-            assert_eq!(kinds.iter().filter(|kind| **kind == 1).count(), 7, "{log:#?}");
+            assert_eq!(log.iter().filter(|line| line.starts_with("blob")).count(), 7, "{log:#?}");
             assert_eq!((summary.blobs_sent, summary.blobs_existed), (7, 0));
             assert!(summary.images.iter().all(|image| !image.unchanged));
             assert_eq!(registry.tags(&"r.example/a".parse().unwrap()).unwrap(), ["latest", "v1"]);
@@ -393,11 +444,38 @@ mod tests {
         let pushed = registry.push_blob(&image.repository, blob, source, &|_| {}).unwrap();
         let early = Early::from([((image.repository.clone(), blob.digest), pushed)]);
         let before = registry.log().len();
-        let job = PushJob { images: vec![image], parallel: 1, early };
+        let job = PushJob { images: vec![image], parallel: 1, early, contents: &|_| BTreeSet::new() };
         let summary = push(&registry, &job, &()).unwrap();
         assert_eq!((summary.blobs_sent, summary.bytes_sent), (3, 4));
         let sent = registry.log()[before..].iter().filter(|line| line.starts_with("blob")).count();
         assert_eq!(sent, 2, "{:#?}", registry.log());
+    }
+
+    #[test]
+    fn blobs_of_the_image_that_a_tag_names_are_not_asked_for() {
+        let old = single("r.example/a", &["x", "y"], &["v1"]);
+        let blobs: BTreeSet<BlobDigest> = old.blobs.iter().map(|(blob, _)| blob.digest).collect();
+        let root = old.root.digest();
+        for lost in [false, true] {
+            let registry = Memory::new();
+            run(&registry, vec![old.clone()], 2).unwrap();
+            if lost {
+                registry.lose_blob(&old.repository, blob("y").0.digest);
+            }
+            let before = registry.log().len();
+            let job = PushJob {
+                images: vec![single("r.example/a", &["x", "y", "new"], &["v1"])],
+                parallel: 2,
+                early: Early::new(),
+                contents: &|digest| if digest == root { blobs.clone() } else { BTreeSet::new() },
+            };
+            let summary = push(&registry, &job, &()).unwrap();
+            let counts = (summary.blobs_sent, summary.blobs_existed, summary.bytes_sent);
+            // A registry that lost a blob refuses the manifest, and gets the blob.
+            assert_eq!(counts, if lost { (2, 2, 4) } else { (1, 3, 3) });
+            let asked = registry.log()[before..].iter().filter(|line| line.starts_with("asked")).count();
+            assert_eq!(asked, if lost { 4 } else { 1 }, "{:#?}", registry.log());
+        }
     }
 
     #[test]
@@ -449,6 +527,7 @@ mod tests {
             images: vec![single("r.example/a", &["abc"], &["v1"])],
             parallel: 2,
             early: Early::new(),
+            contents: &|_| BTreeSet::new(),
         };
         push(&registry, &job, &sum).unwrap();
         push(&registry, &job, &sum).unwrap();

@@ -4,6 +4,7 @@
 //! $IMGPACK_CACHE/v1/            0700
 //!   blobs/<2 hex>/<64 hex>      content by its SHA-256; appears by rename, never changes
 //!   records/<2 hex>/<64 hex>    a checksum line and JSON: what a key led to
+//!   groups/<64 hex>             the same form: where the groups of a layer are in the blob of this digest
 //!   last/<64 hex>               the same form: what the last build of an image and platform was
 //!   tmp/                        files being written; anything older than a day is rubbish
 //! ```
@@ -13,6 +14,7 @@
 //! at the end of a command; records never: they carry a checksum, and a torn one is a miss.
 
 mod blobs;
+mod groups;
 mod records;
 
 use std::fs::{DirBuilder, File};
@@ -22,6 +24,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 pub use blobs::{BlobWriter, StoreError};
+pub use groups::{GroupIndex, GroupRange, StoredGroup};
 
 use crate::model::BlobDigest;
 use crate::system::IoError;
@@ -37,7 +40,7 @@ impl Store {
     /// Opens the store below `cache` (the value of `IMGPACK_CACHE`), making it where it is missing.
     pub fn open(cache: &Path) -> Result<Self, StoreError> {
         let root = cache.join("v1");
-        for directory in ["blobs", "records", "last", "tmp"] {
+        for directory in ["blobs", "records", "groups", "last", "tmp"] {
             let path = root.join(directory);
             DirBuilder::new()
                 .recursive(true)

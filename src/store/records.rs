@@ -60,7 +60,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), IoError> {
 }
 
 /// `<sha256 of the rest>\n<rest>`
-fn read_bytes(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = fs::read(path).ok()?;
     let (sum, rest) = bytes.split_at_checked(65)?;
     let (hex, newline) = sum.split_at(64);
@@ -71,7 +71,7 @@ fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn write_bytes(path: &Path, rest: &[u8]) -> Result<(), IoError> {
+pub(super) fn write_bytes(path: &Path, rest: &[u8]) -> Result<(), IoError> {
     let mut bytes = Digest::of(rest).hex().into_bytes();
     bytes.push(b'\n');
     bytes.extend_from_slice(rest);

@@ -1,18 +1,20 @@
-//! The bytes of layers: canonical tar, deterministic gzip, and reading both.
+//! The bytes of layers: canonical tar cut into groups, their compression, and reading both.
 //!
 //! Generic over `Read` and `Write`; opens nothing, reads no clock. The same entries give the same bytes on every
 //! machine and with every number of threads.
 
 mod compressed;
-mod gzip;
+mod framing;
+mod groups;
 mod header;
 mod merge;
 mod read;
 mod stream;
 
 pub use compressed::{Packing, open as open_packed};
-pub use gzip::GzipWriter;
+pub use framing::Framing;
+pub use groups::{Group, groups};
 pub use header::LAYERS_TIME;
 pub use merge::{LayerFacts, Merge};
 pub use read::{Member, MemberKind, TarError, TarReader};
-pub use stream::{WriteError, write_tar};
+pub use stream::{Open, TarWriter, WriteError};

@@ -1,7 +1,8 @@
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
+use super::groups::{END, Group, Piece};
 use super::header::header_blocks;
-use crate::model::{Content, ContentDigest, Entries, EntryKind, Hasher, ImagePath};
+use crate::model::{Content, ContentDigest, EntryKind, Hasher, ImagePath};
 
 /// Why a layer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -33,57 +34,89 @@ pub enum WriteError {
     Cancelled,
 }
 
-/// Writes `entries` as a tar to `out`: every file is read through `open` and checked against its digest while it is
-/// copied. `stop` is asked before every entry.
-pub fn write_tar(
-    entries: &Entries,
-    out: &mut dyn Write,
-    open: &dyn Fn(&Content) -> io::Result<Box<dyn Read>>,
-    stop: &dyn Fn() -> bool,
-) -> Result<(), WriteError> {
-    let mut buffer = vec![0; 256 * 1024];
-    for entry in entries.iter() {
-        if stop() {
-            return Err(WriteError::Cancelled);
-        }
-        out.write_all(&header_blocks(entry)).map_err(WriteError::Write)?;
-        if let EntryKind::File { digest, size, content } = &entry.kind {
-            copy_content(&entry.path, (content, digest, *size), out, open, &mut buffer)?;
-            let padding = (512 - size % 512) % 512;
-            out.write_all(&[0; 512][..padding as usize]).map_err(WriteError::Write)?;
-        }
-    }
-    out.write_all(&[0; 1024]).map_err(WriteError::Write)
+/// Opens the content of a file.
+pub type Open<'a> = dyn Fn(&Content) -> io::Result<Box<dyn Read>> + 'a;
+
+/// Makes the bytes of a tar, group by group: every file is read through `open` and compared with its digest.
+pub struct TarWriter<'a> {
+    open: &'a Open<'a>,
+    /// A large file of which the next piece is still to be read.
+    file: Option<OpenFile>,
 }
 
-fn copy_content(
-    path: &ImagePath,
-    (content, digest, size): (&Content, &ContentDigest, u64),
-    out: &mut dyn Write,
-    open: &dyn Fn(&Content) -> io::Result<Box<dyn Read>>,
-    buffer: &mut [u8],
-) -> Result<(), WriteError> {
-    let source_name = || match content {
-        Content::Path(path) => path.display().to_string(),
-        Content::Bytes(_) => "a composed file".to_owned(),
-    };
-    let failed = |source| WriteError::Read { path: path.clone(), source_name: source_name(), source };
-    let changed = || WriteError::Changed { path: path.clone(), source_name: source_name() };
-    let mut reader = open(content).map_err(failed)?;
-    let mut hasher = Hasher::new();
-    let mut left = size;
-    loop {
-        let count = match reader.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        left = left.checked_sub(count as u64).ok_or_else(changed)?;
-        hasher.update(&buffer[..count]);
-        out.write_all(&buffer[..count]).map_err(WriteError::Write)?;
+struct OpenFile {
+    reader: Box<dyn Read>,
+    hasher: Hasher,
+}
+
+impl<'a> TarWriter<'a> {
+    /// A writer that opens files by `open`.
+    pub fn new(open: &'a Open<'a>) -> Self {
+        Self { open, file: None }
     }
-    if left != 0 || ContentDigest(hasher.finish()) != *digest { Err(changed()) } else { Ok(()) }
+
+    /// Appends the bytes of `group` to `out`. The groups of a tar are to come in their order, and all of them: a large
+    /// file is compared with its digest when its last piece was read.
+    pub fn append(&mut self, group: &Group<'_>, out: &mut Vec<u8>) -> Result<(), WriteError> {
+        for piece in &group.pieces {
+            if piece.from == 0 {
+                out.extend_from_slice(&header_blocks(piece.entry));
+            }
+            if let EntryKind::File { digest, content, .. } = &piece.entry.kind {
+                self.append_content(piece, content, digest, out)?;
+            }
+        }
+        if group.last {
+            out.resize(out.len() + END, 0);
+        }
+        Ok(())
+    }
+
+    fn append_content(
+        &mut self,
+        piece: &Piece<'_>,
+        content: &Content,
+        digest: &ContentDigest,
+        out: &mut Vec<u8>,
+    ) -> Result<(), WriteError> {
+        let source_name = || match content {
+            Content::Path(path) => path.display().to_string(),
+            Content::Bytes(_) => "a composed file".to_owned(),
+        };
+        let path = &piece.entry.path;
+        let failed = |source| WriteError::Read { path: path.clone(), source_name: source_name(), source };
+        let changed = || WriteError::Changed { path: path.clone(), source_name: source_name() };
+        let mut file = match self.file.take() {
+            Some(file) if piece.from > 0 => file,
+            _ => OpenFile { reader: (self.open)(content).map_err(failed)?, hasher: Hasher::new() },
+        };
+        let wanted = piece.to - piece.from;
+        let start = out.len();
+        let count = (&mut file.reader).take(wanted).read_to_end(out).map_err(failed)?;
+        if count as u64 != wanted {
+            return Err(changed());
+        }
+        file.hasher.update(&out[start..]);
+        if !piece.is_last() {
+            self.file = Some(file);
+            return Ok(());
+        }
+        if !is_at_end(&mut *file.reader).map_err(failed)? || ContentDigest(file.hasher.finish()) != *digest {
+            return Err(changed());
+        }
+        out.resize(start + count.next_multiple_of(512), 0);
+        Ok(())
+    }
+}
+
+fn is_at_end(reader: &mut dyn Read) -> io::Result<bool> {
+    loop {
+        match reader.read(&mut [0]) {
+            Ok(count) => return Ok(count == 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +124,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Digest, Entry, Owner};
+    use crate::model::{Digest, Entries, Entry, Owner};
+    use crate::tar::groups;
 
     fn entry(path: &str, kind: EntryKind, mode: u32) -> Entry {
         Entry { path: path.parse().unwrap(), kind, mode, owner: Owner::default(), origin: Arc::from("test") }
@@ -104,10 +138,19 @@ mod tests {
         }
     }
 
-    fn pack(entries: &Entries) -> Vec<u8> {
+    fn write(entries: &Entries) -> Result<Vec<u8>, WriteError> {
         let mut out = Vec::new();
-        write_tar(entries, &mut out, &bytes_of, &|| false).unwrap();
-        out
+        let mut writer = TarWriter::new(&bytes_of);
+        for group in groups(entries.iter()) {
+            let before = out.len();
+            writer.append(&group, &mut out)?;
+            assert_eq!((out.len() - before) as u64, group.length());
+        }
+        Ok(out)
+    }
+
+    fn pack(entries: &Entries) -> Vec<u8> {
+        write(entries).unwrap()
     }
 
     fn fixed_tree() -> Entries {
@@ -179,7 +222,7 @@ mod tests {
                 content: Content::Bytes(Arc::from(wrong)),
             };
             entries.insert(entry("/hello", kind, 0o644)).unwrap();
-            let error = write_tar(&entries, &mut Vec::new(), &bytes_of, &|| false).unwrap_err();
+            let error = write(&entries).unwrap_err();
             assert_eq!(error.to_string(), "a composed file changed while it was packed as /hello");
         }
     }

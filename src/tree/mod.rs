@@ -7,11 +7,12 @@
 //! 2. what an `exclude` glob matches is dropped, with everything below it;
 //! 3. a path named literally (an `include` without glob characters, or [`ScanRequest::named`]) is taken, whatever ignore
 //!    files say of it or of the directories above it; rules for what lies below it still hold;
-//! 4. with `include` globs, what none of them matches is dropped;
-//! 5. `.imgpackignore`, then `.gitignore`, each from the file's own directory up to the workspace root: the first
+//! 4. the workspace's own `imgpack.lock` is dropped: a build that writes a row of it would be another build the next time;
+//! 5. with `include` globs, what none of them matches is dropped;
+//! 6. `.imgpackignore`, then `.gitignore`, each from the file's own directory up to the workspace root: the first
 //!    pattern that matches decides. A dropped directory is not looked into. Files above the root, the user's global
 //!    excludes and `.git/info/exclude` are never read, and no `.git` is needed;
-//! 6. secret files by name (`.env`, `.npmrc`, private SSH keys …) are dropped: only a literal name takes them.
+//! 7. secret files by name (`.env`, `.npmrc`, private SSH keys …) are dropped: only a literal name takes them.
 //!
 //! Globs are relative to the scanned directory and anchored there: `docs` is its own `docs`, `**/docs` every one. `*`
 //! and `?` stay inside a component, `**` crosses; a glob that matches a directory matches everything below it; one that

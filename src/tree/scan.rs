@@ -13,6 +13,7 @@ use super::rules::{self, Matched, Rules};
 use super::secret::is_secret;
 use super::source::{SourceFile, SourceKind};
 use super::submodules::Submodules;
+use crate::lock::LOCK_FILE;
 use crate::system::{Cancel, IoError};
 
 /// What is to be scanned.
@@ -81,6 +82,8 @@ pub enum Rule {
     Secret,
     /// `.git`
     Git,
+    /// The workspace's own lock file.
+    Lock,
 }
 
 impl fmt::Display for Rule {
@@ -94,6 +97,7 @@ impl fmt::Display for Rule {
             Self::Ignore { file, line, pattern } => write!(f, "{file}:{line} `{pattern}`"),
             Self::Secret => f.write_str("secret file"),
             Self::Git => f.write_str("`.git`"),
+            Self::Lock => f.write_str("the lock file"),
         }
     }
 }
@@ -307,6 +311,9 @@ impl Walk<'_> {
             } else {
                 Verdict::Take(Rule::Named)
             };
+        }
+        if workspace == LOCK_FILE {
+            return Verdict::Drop(Rule::Lock);
         }
         let leads_to_name = is_directory && self.leads_to_name(path);
         let drop = |rule: Rule| {

@@ -41,6 +41,10 @@ fn workspace() -> Workspace {
          \x20 on-static: { extends: [_tree] }\n\
          \x20 on-scratch: { extends: [_tree], base: scratch }\n\
          \x20 with-docker-types: { extends: [_tree], base: scratch, mediaTypes: docker }\n\
+         \x20 with-gzip-9: { extends: [_tree], base: scratch, compression: \"gzip:9\" }\n\
+         \x20 with-zstd: { extends: [_tree], base: scratch, compression: zstd }\n\
+         \x20 uncompressed: { extends: [_tree], base: scratch, compression: none }\n\
+         \x20 uncompressed-docker: { extends: [_tree], base: scratch, compression: none, mediaTypes: docker }\n\
          \x20 with-components: { base: scratch, components: [ca-certificates, tzdata], index: always, platforms: [linux/amd64] }\n",
     );
     workspace.write_program("tree/run.sh", "#!/bin/sh\necho run\n");
@@ -84,7 +88,16 @@ fn fixed_trees_have_fixed_digests() {
     let (built, layout) = workspace.layout("layout", &[]);
     // Entries are listed at the first layer that has them.
     let mut listed = Vec::new();
-    for service in ["on-static", "on-scratch", "with-docker-types", "with-components"] {
+    for service in [
+        "on-static",
+        "on-scratch",
+        "with-docker-types",
+        "with-gzip-9",
+        "with-zstd",
+        "uncompressed",
+        "uncompressed-docker",
+        "with-components",
+    ] {
         let mut text = format!("root {}\n", built.root(service));
         let mut layers = Vec::new();
         for platform in PLATFORMS {
@@ -93,14 +106,16 @@ fn fixed_trees_have_fixed_digests() {
             }
             let _ = writeln!(text, "{platform} manifest {}", built.manifest(service, platform));
             let _ = writeln!(text, "{platform} config {}", built.config(service, platform));
+            let manifest = layout.json(built.manifest(service, platform));
+            let _ = writeln!(text, "{platform} layers {}", manifest["layers"][0]["mediaType"]);
             for layer in built.layers(service, platform) {
                 let _ = writeln!(
                     text,
                     "{platform} layer {} diff {} {}: {}",
                     layer.digest, layer.diff_id, layer.class, layer.title
                 );
-                if !listed.contains(&layer.digest) {
-                    listed.push(layer.digest.clone());
+                if !listed.contains(&layer.diff_id) {
+                    listed.push(layer.diff_id.clone());
                     layers.push(layer);
                 }
             }

@@ -43,8 +43,15 @@ impl Layout {
 
     /// The plain tar of a layer.
     pub(crate) fn tar(&self, digest: &str) -> Vec<u8> {
+        let blob = self.blob(digest);
         let mut plain = Vec::new();
-        MultiGzDecoder::new(&*self.blob(digest)).read_to_end(&mut plain).unwrap();
+        match blob.first_chunk::<4>().unwrap() {
+            [0x1f, 0x8b, ..] => {
+                let _ = MultiGzDecoder::new(&*blob).read_to_end(&mut plain).unwrap();
+            }
+            [0x28, 0xb5, 0x2f, 0xfd] => plain = zstd::decode_all(&*blob).unwrap(),
+            _ => plain = blob,
+        }
         plain
     }
 

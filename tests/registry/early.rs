@@ -10,6 +10,7 @@ use imgpack::ops::build::build;
 use imgpack::ops::deliver::with_push;
 use imgpack::ops::event::{Event, Observer, Phase};
 use imgpack::ops::prepare::{BuildOptions, Machine};
+use imgpack::ops::press::Press;
 use imgpack::ops::workspace::DiskFiles;
 use imgpack::spec::{self, ImageSpec};
 use imgpack::store::Store;
@@ -69,6 +70,7 @@ fn the_first_layer_is_sent_before_the_last_is_made() {
             cancel: &cancel,
             registry: &registry,
             jobs: 1,
+            press: Press::new(2),
         };
         let before = server.lines().len();
         with_push(&machine, |push| {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -167,6 +168,7 @@ fn images_go_into_a_real_registry_and_come_back() {
         ],
         parallel: 4,
         early: Early::new(),
+        contents: &|_| BTreeSet::new(),
     };
     let remote = anonymous();
     let summary = push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
@@ -234,6 +236,7 @@ fn a_password_opens_a_real_registry() {
         images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])],
         parallel: 4,
         early: Early::new(),
+        contents: &|_| BTreeSet::new(),
     };
 
     let error = told(&push(&anonymous(), &job, &()).unwrap_err());

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use imgpack::model::{Class, Owner, Platform};
+use imgpack::model::{Class, Compression, Owner, Platform};
 use imgpack::spec::{
     Base, Build, Component, FileKind, HealthTest, ImageSpec, Inherit, Part, RustTarget, Template, Value,
 };
@@ -42,6 +42,22 @@ fn nothing_said() {
     assert_eq!(spec.image.user, Inherit::Base);
     assert!(!spec.stamp && !spec.docker_media_types && !spec.index_always);
     assert_eq!(spec.site.to_string(), "buildspecs/app.yaml:1:1");
+}
+
+#[test]
+fn compression() {
+    for (text, expected) in [
+        ("", Compression::Gzip(6)),
+        ("compression: gzip", Compression::Gzip(6)),
+        ("compression: gzip:12", Compression::Gzip(12)),
+        ("compression: zstd", Compression::Zstd(3)),
+        ("compression: 'zstd:19'", Compression::Zstd(19)),
+        ("compression: none", Compression::None),
+        ("compression: none\nmediaTypes: docker", Compression::None),
+        ("args: { L: '9' }\ncompression: 'gzip:${arg.L}'", Compression::Gzip(9)),
+    ] {
+        assert_eq!(one(text).compression, expected, "{text}");
+    }
 }
 
 #[test]

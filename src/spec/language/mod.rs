@@ -16,7 +16,7 @@ pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, 
 pub(in crate::spec) use path::resolve;
 pub(in crate::spec) use reference::{check_repository, check_tag, names_registry};
 pub(in crate::spec) use service::{
-    BaseForm, BaseText, ComponentWord, CompressionWord, Index, MediaTypes, Patch, Service, SourceForm,
+    BaseForm, BaseText, ComponentWord, CompressionText, Index, MediaTypes, Patch, Service, SourceForm,
 };
 pub(in crate::spec) use workspace::{Requirement, Workspace};
 

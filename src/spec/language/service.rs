@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use serde_json::{Value as Json, json};
 
 use super::build::BuildMap;
@@ -7,8 +9,8 @@ use super::keys::{ArgKey, NameKey, PlatformKey};
 use super::path::{Glob, StagedPath};
 use super::reference::{self, RepositoryText};
 use super::text::Name;
-use crate::model::{ImagePath, Platform};
-use crate::spec::problem::nearest;
+use crate::model::{Compression, ImagePath, Platform};
+use crate::spec::problem::{did_you_mean, nearest};
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{
     Checked, FromText, Items, Late, Origin, Plain, Reader, Schemas, Shape, Table, Template, Wrong, record,
@@ -70,8 +72,8 @@ record! {
         "tags" => tags: Items<Template>,
         /// Whether labels, annotations, info and env may hold values that differ between two builds of the same sources.
         "stamp" => stamp: bool,
-        /// Compression of layers: `gzip`.
-        "compression" => compression: Late<CompressionWord>,
+        /// Compression of layers: `gzip` (the default), `zstd` or `none`; with a level `gzip:9` or `zstd:19`.
+        "compression" => compression: Late<CompressionText>,
         /// Media types: `oci` (the default) or `docker`.
         "mediaTypes" => media_types: Late<MediaTypes>,
         /// `auto` (the default): an index where there are several platforms; `always`: also for one.
@@ -97,12 +99,6 @@ words! {
 }
 
 words! {
-    /// `compression`
-    enum CompressionWord { "gzip" => Gzip, }
-    later { "zstd" => "compression with zstd", }
-}
-
-words! {
     /// `mediaTypes`
     enum MediaTypes { "oci" => Oci, "docker" => Docker, }
 }
@@ -110,6 +106,47 @@ words! {
 words! {
     /// `index`
     enum Index { "auto" => Auto, "always" => Always, }
+}
+
+/// `compression`: one text, so that a variant and `--set` replace level and method together.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::spec) struct CompressionText(pub(in crate::spec) Compression);
+
+impl FromText for CompressionText {
+    const WANTED: &'static str = "gzip, zstd or none, or with a level gzip:9 or zstd:19";
+    fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        let (method, level) = match text.split_once(':') {
+            Some((method, level)) => (method, Some(level)),
+            None => (text, None),
+        };
+        let with_level = |make: fn(u8) -> Compression, levels: RangeInclusive<u8>, default: Compression| {
+            let Some(level) = level else { return Ok(Self(default)) };
+            let canonical = !level.starts_with(['0', '+']);
+            let level = level.parse().ok().filter(|level| canonical && levels.contains(level));
+            level.map(|level| Self(make(level))).ok_or_else(|| {
+                let (first, last) = (levels.start(), levels.end());
+                Wrong::new(format!("`{text}`: levels of {method} are {first} to {last}"))
+            })
+        };
+        match (method, level) {
+            ("gzip", _) => with_level(Compression::Gzip, Compression::GZIP_LEVELS, Compression::GZIP),
+            ("zstd", _) => with_level(Compression::Zstd, Compression::ZSTD_LEVELS, Compression::ZSTD),
+            ("none", None) => Ok(Self(Compression::None)),
+            ("none", Some(_)) => Err(Wrong::new(format!("`{text}`: `none` has no level"))),
+            _ => {
+                let known = ["gzip", "zstd", "none"];
+                let hint =
+                    did_you_mean(method, known).unwrap_or_else(|| format!("known are {}", known.join(", ")));
+                Err(Wrong::new(format!("`{text}` is not a compression")).hint(hint))
+            }
+        }
+    }
+    fn schema() -> Json {
+        let levels =
+            |levels: RangeInclusive<u8>| levels.map(|level| level.to_string()).collect::<Vec<_>>().join("|");
+        let (gzip, zstd) = (levels(Compression::GZIP_LEVELS), levels(Compression::ZSTD_LEVELS));
+        json!({ "type": "string", "pattern": format!("^(none|gzip(:({gzip}))?|zstd(:({zstd}))?)$") })
+    }
 }
 
 /// `extends`: a list, or one. Only checked: what it names is read before types are.

@@ -101,10 +101,7 @@ impl Resolver<'_> {
         let tags = self.tags(patch);
         let media_types = self.word(&patch.media_types);
         let index = self.word(&patch.index);
-        let compression =
-            self.word(&patch.compression).map_or_else(Compression::default, |word| match word {
-                language::CompressionWord::Gzip => Compression::default(),
-            });
+        let compression = self.compression(patch, media_types);
         Some(ImageSpec {
             identity: self.subject.identity.clone(),
             site: self.reader.sources.site(self.subject.span),
@@ -121,10 +118,22 @@ impl Resolver<'_> {
             repository: repository?,
             tags,
             stamp: self.stamp,
-            compression,
+            compression: compression?,
             docker_media_types: media_types == Some(MediaTypes::Docker),
             index_always: index == Some(Index::Always),
         })
+    }
+
+    fn compression(&mut self, patch: &Patch, media_types: Option<MediaTypes>) -> Option<Compression> {
+        let Some(set) = patch.compression.get() else { return Some(Compression::default()) };
+        let language::CompressionText(compression) = self.late(&set.value)?;
+        if media_types == Some(MediaTypes::Docker) && compression.media_type().to_docker().is_none() {
+            self.reader
+                .say(set.span, "`compression`: Docker has no media type for layers compressed with zstd")
+                .hint("say `mediaTypes: oci`, or `compression: gzip`");
+            return None;
+        }
+        Some(compression)
     }
 
     /// The value of a text in which arguments may stand.

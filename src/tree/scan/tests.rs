@@ -129,6 +129,16 @@ fn secret_files_need_their_own_name() {
 }
 
 #[test]
+fn the_lock_file_of_the_workspace_is_no_source() {
+    let temporary = workspace(&[("imgpack.lock", ""), ("imgpack.yaml", ""), ("svc/imgpack.lock", "")]);
+    let root = temporary.path();
+    assert_eq!(paths(root, ".", &[], &[]), ["imgpack.yaml", "svc/imgpack.lock"]);
+    assert_eq!(paths(root, ".", &["imgpack.*"], &[]), ["imgpack.yaml"]);
+    assert_eq!(paths(root, ".", &["imgpack.lock"], &[]), ["imgpack.lock"]);
+    assert_eq!(paths(root, "svc", &[], &[]), ["imgpack.lock"]);
+}
+
+#[test]
 fn every_path_is_explained() {
     let temporary = workspace(&[
         (".gitignore", "# comment\n*.log\n\nout/\n*.log\n"),
