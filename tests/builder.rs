@@ -9,3 +9,5 @@ mod fixture;
 mod go;
 #[path = "builder/rust.rs"]
 mod rust;
+#[path = "builder/workspace.rs"]
+mod workspace;

@@ -97,6 +97,14 @@ pub enum BuilderError {
         /// The file.
         path: PathBuf,
     },
+    /// An own package depends on variables that no key holds.
+    #[error("the package in {package} reads {}, which the spec does not declare", variables(.names))]
+    Variables {
+        /// Its directory in the workspace.
+        package: String,
+        /// The variables.
+        names: Vec<String>,
+    },
     /// A variable of `env` that belongs to the builder.
     #[error("the environment variable `{name}` cannot be set by `env`: the builder sets it")]
     Reserved {
@@ -144,6 +152,13 @@ pub enum BuilderError {
     Cancelled(#[from] Cancelled),
 }
 
+fn variables(names: &[String]) -> String {
+    match names {
+        [name] => format!("the environment variable {name}"),
+        names => format!("the environment variables {}", names.join(", ")),
+    }
+}
+
 fn asked_by(file: Option<&String>) -> String {
     file.map(|file| format!(" that {file} asks for")).unwrap_or_default()
 }
@@ -179,9 +194,16 @@ impl BuilderError {
             }
             Self::Project { hint, .. } => hint.clone(),
             Self::ReadOutside { .. } => Some(
-                "name it in `source.include` or `source.add`, or read it from inside the source root"
+                "name it in `source.include`, bring it into `source.dir` with `source.add`, or do not read it"
                     .to_owned(),
             ),
+            Self::Variables { names, .. } => {
+                let rows: Vec<String> = names.iter().map(|name| format!("{name}: \"\"")).collect();
+                Some(format!(
+                    "builds see no environment: give the value, empty too, in `build.rust.env: {{ {} }}`",
+                    rows.join(", ")
+                ))
+            }
             Self::ForeignConfiguration { .. } => {
                 Some("move it to the cargo home of the user it is meant for, or into the project".to_owned())
             }
@@ -200,7 +222,11 @@ impl BuilderError {
     /// The exit code that design §10 gives it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::Answer { .. } | Self::Binary { .. } | Self::ReadOutside { .. } => 3,
+            Self::Failed(_)
+            | Self::Answer { .. }
+            | Self::Binary { .. }
+            | Self::ReadOutside { .. }
+            | Self::Variables { .. } => 3,
             Self::Project { .. }
             | Self::Changed { .. }
             | Self::Reserved { .. }

@@ -37,7 +37,7 @@ pub enum Kind {
 pub struct Kept {
     /// What it is.
     pub kind: Kind,
-    /// Its name: of trees, targets, logs and scratch the source root's.
+    /// Its name: of trees, targets, logs and scratch it begins with the source root's.
     pub id: String,
     /// What it takes on the disk (bytes).
     pub allocated: u64,
@@ -52,6 +52,17 @@ impl Kept {
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
+
+    /// The source root that it is of.
+    pub fn source_root(&self) -> &str {
+        source_root(&self.id)
+    }
+}
+
+/// Of a tree's name `<builder>-<hex>[-<package>]` that of its source root.
+fn source_root(id: &str) -> &str {
+    let mut dashes = id.match_indices('-').map(|(at, _)| at);
+    dashes.nth(1).map_or(id, |at| &id[..at])
 }
 
 /// The locks of all source roots but those that a tool still holds, which outlived its imgpack.
@@ -66,7 +77,7 @@ impl Held {
     pub fn is_busy(&self, kept: &Kept) -> bool {
         let any = |builder: &str| self.busy.iter().any(|id| id.starts_with(builder));
         match kept.kind {
-            Kind::Target | Kind::Stage | Kind::Log | Kind::Scratch => self.busy.contains(&kept.id),
+            Kind::Target | Kind::Stage | Kind::Log | Kind::Scratch => self.busy.contains(kept.source_root()),
             Kind::Vendor => any("rust-"),
             Kind::GoModules | Kind::GoBuild => any("go-"),
             Kind::Tool => false,
@@ -88,10 +99,13 @@ impl Caches {
         };
         let runs = self.stage();
         // Whatever else a source root has, its record says when a tool last ran for it.
-        let mut used = BTreeMap::new();
+        let mut used: BTreeMap<String, SystemTime> = BTreeMap::new();
         for (id, parts) in grouped(&runs)? {
             if let Some(time) = modified(&runs.join(format!("{id}.json"))) {
-                used.insert(id.clone(), time);
+                for name in [id.as_str(), source_root(&id)] {
+                    let newest = used.entry(name.to_owned()).or_insert(time);
+                    *newest = (*newest).max(time);
+                }
             }
             // The record goes with the target, whose times it says (see `stage`).
             if parts.contains("") {
@@ -153,8 +167,15 @@ impl Caches {
     pub fn leftovers(&self, held: &Held) -> Result<Vec<PathBuf>, IoError> {
         let (stage, target) = (self.stage(), self.target());
         let mut found = Vec::new();
-        for (id, parts) in grouped(&stage)? {
-            if !parts.contains("") && !target.join(&id).exists() && !held.busy.contains(&id) {
+        let staged = grouped(&stage)?;
+        // A source root stays with any tree of it.
+        let trees = staged.iter().filter(|(_, parts)| parts.contains(""));
+        let roots: BTreeSet<&str> = trees.map(|(id, _)| source_root(id)).collect();
+        for (id, parts) in &staged {
+            let root = source_root(id);
+            let has_target = target.join(id).exists() || target.join(root).exists();
+            let is_root = id == root && roots.contains(root);
+            if !parts.contains("") && !is_root && !has_target && !held.busy.contains(root) {
                 found.extend(parts.iter().map(|part| stage.join(format!("{id}{part}"))));
             }
         }
@@ -177,7 +198,7 @@ impl Caches {
         let mut found = Vec::new();
         let known: [(PathBuf, &[&str]); 6] = [
             (self.stage(), &["", ".json", ".lock"]),
-            (self.target(), &["", ".rustc", ".fresh", ".old"]),
+            (self.target(), &["", ".rustc", ".bin", ".fresh", ".old"]),
             (self.vendor(), &["", ".part", ".lock"]),
             (self.tools(), &[".json"]),
             (self.logs(), &[".log"]),

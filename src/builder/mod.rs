@@ -6,10 +6,12 @@
 //!
 //! Below [`Caches`], the layout of `$IMGPACK_CACHE/v1`:
 //! ```text
-//! stage/<id>/        staged tree of one source root; nothing but the inputs
+//! stage/<id>/        staged tree of one Go module or workspace; nothing but the inputs
+//! stage/<id>-<package>/  staged tree of one package of a Cargo workspace: what it compiles is never taken for another's
 //! stage/<id>.lock    held while a builder of that source root runs, also by the tool itself
-//! stage/<id>.json    what was staged, and how it looked on disk
-//! target/<id>/       cargo's target directory;  target/<id>.rustc the wrapper that maps paths
+//! stage/<tree>.json  what was staged, and how it looked on disk
+//! target/<id>/       cargo's target directory, of all packages of a workspace: dependencies are compiled once
+//! target/<id>.bin/   the wrapper that tells the packages apart;  target/<tree>.rustc the one that maps paths
 //! scratch/<id>/      HOME, TMPDIR, CARGO_HOME and outputs of the running tool; gone after each run
 //! vendor/<key>/      crates of one Cargo.lock and the configuration that names them; appears whole
 //! go/mod             GOMODCACHE;  go/fetched/<key> says that the modules of one go.mod and go.sum are in it
@@ -20,6 +22,7 @@
 
 mod artefact;
 mod caches;
+mod closure;
 mod environment;
 mod error;
 mod go;
@@ -35,6 +38,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use caches::Caches;
+pub use closure::{Closure, closure, closure_evidence, closure_fields, outside_closure};
 pub use error::{BuilderError, ToolFailure};
 pub use host::Host;
 pub use inventory::{Held, Kept, Kind};
@@ -55,8 +59,10 @@ pub struct BuildRequest<'a> {
     pub platform: Platform,
     /// Answers for the templates in it.
     pub values: &'a dyn Values,
-    /// The sources.
+    /// The sources: those of the closure.
     pub project: &'a Project,
+    /// Everything in the source root, for telling what was left out.
+    pub everything: &'a Project,
     /// The tool, from [`identify`] with the same build, platform and project.
     pub tool: &'a Tool,
     /// How many jobs the tool may run at once.
@@ -180,10 +186,40 @@ pub fn build(
     output: &(dyn Fn(Line) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<Artefact>, BuilderError> {
-    match request.build {
+    let made = match request.build {
         Build::Go(go) => go::build(go, request, host, caches, output, cancel),
         Build::Rust(rust) => rust::build(rust, request, host, caches, output, cancel),
-    }
+    };
+    made.map_err(|error| match error {
+        BuilderError::Failed(mut failure) if failure.hint.is_none() => {
+            failure.hint = missed(&failure.tail, request);
+            BuilderError::Failed(failure)
+        }
+        error => error,
+    })
+}
+
+/// The way out where a tool's last lines name a file of the source root that was left out.
+fn missed(tail: &[String], request: &BuildRequest<'_>) -> Option<String> {
+    let is_left_out = |path: &str| {
+        let everything = request.everything;
+        let is_there = everything.input(path).is_some() || !everything.below(path).is_empty();
+        let staged = request.project.input(path).is_some() || !request.project.below(path).is_empty();
+        !path.is_empty() && is_there && !staged
+    };
+    let words = tail.iter().flat_map(|line| line.split([' ', '`', '"', '\'', ':', ',', '(', ')']));
+    let names = words.filter(|word| word.contains(['/', '.'])).flat_map(|word| {
+        // Tools name files of a staged tree whole, or relative to the source root or to `source.dir`.
+        let inside =
+            word.split_once("/stage/").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+        [Some(""), Some(request.project.dir.as_str())]
+            .into_iter()
+            .flatten()
+            .filter_map(move |directory| closure::join(directory, inside.unwrap_or(word)))
+    });
+    let path = names.into_iter().find(|path| is_left_out(path))?;
+    let reason = outside_closure(request.build);
+    Some(format!("{path} is no input ({reason}): name it in `source.include`, beside \"**\", to make it one"))
 }
 
 /// Renders named templates.

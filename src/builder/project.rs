@@ -18,6 +18,8 @@ pub struct Project {
     pub dir: String,
     /// Every file and link, sorted by path, no path twice.
     pub inputs: Vec<Input>,
+    /// Files and directories that the spec names one by one: inputs whatever a manifest or an import says.
+    pub named: Vec<String>,
 }
 
 /// One file or link of the sources.
@@ -46,12 +48,15 @@ pub enum InputKind {
         /// Its target, relative, inside the source root.
         target: String,
     },
+    /// A file that a tool has to find: what is in it does not count, and something else is staged.
+    StandIn,
 }
 
 impl Project {
     /// The input at `path`.
     pub(super) fn input(&self, path: &str) -> Option<&Input> {
-        self.inputs.iter().find(|input| input.path == path)
+        let index = self.inputs.binary_search_by(|input| input.path.as_str().cmp(path)).ok()?;
+        self.inputs.get(index)
     }
 
     /// The directories from `source.dir` up to the source root, as prefixes of input paths (`a/b/`, `a/`, ``).
@@ -121,7 +126,9 @@ mod tests {
             digest: ContentDigest::of(b""),
             source: PathBuf::new(),
         };
-        Project { root: ".".into(), dir: dir.into(), inputs: paths.iter().map(input).collect() }
+        let mut inputs: Vec<Input> = paths.iter().map(input).collect();
+        inputs.sort_by(|left, right| left.path.cmp(&right.path));
+        Project { root: ".".into(), dir: dir.into(), inputs, named: Vec::new() }
     }
 
     #[test]

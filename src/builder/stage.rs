@@ -20,6 +20,10 @@ use crate::system::{self, Cancel, IoError};
 use super::caches::{lock, private_directory};
 use super::{BuilderError, Caches, Input, InputKind};
 
+/// What is in a stand-in: nothing is ever compiled from it without being told.
+const STAND_IN: &[u8] =
+    b"compile_error!(\"not an input of this image: name its package as a dependency\");\n";
+
 /// A staged tree whose lock is held.
 pub(super) struct Stage {
     /// Where it is.
@@ -82,7 +86,7 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Staged {
     digest: ContentDigest,
-    /// `f`, `x`, or `l` and the link's target.
+    /// `f`, `x`, `s`, or `l` and the link's target.
     kind: String,
     /// Inode, size, mode, mtime, ctime: what the builder touched is staged again.
     stat: [i64; 7],
@@ -105,24 +109,26 @@ fn kind(input: &Input) -> String {
         InputKind::File { executable: false } => "f".to_owned(),
         InputKind::File { executable: true } => "x".to_owned(),
         InputKind::Symlink { target } => format!("l{target}"),
+        InputKind::StandIn => "s".to_owned(),
     }
 }
 
 impl Stage {
-    /// Takes the lock of a staged tree; calls `waiting` if another build has it.
+    /// Takes the lock `id` and the staged tree `tree`; calls `waiting` if another build has the lock.
     pub(super) fn open(
         caches: &Caches,
         id: &str,
+        tree: &str,
         cancel: &Cancel,
         waiting: &dyn Fn(),
     ) -> Result<Self, BuilderError> {
         let directory = caches.stage();
         let lock = lock(&directory.join(format!("{id}.lock")), cancel, waiting)?;
-        let record = directory.join(format!("{id}.json"));
+        let record = directory.join(format!("{tree}.json"));
         // A record that is torn or not there: everything is staged again.
         let state =
             fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let root = directory.join(id);
+        let root = directory.join(tree);
         private_directory(&root)?;
         Ok(Self { root, lock, caches: caches.clone(), record, state })
     }
@@ -205,7 +211,7 @@ impl Stage {
     }
 }
 
-fn is_rust(path: &str) -> bool {
+pub(super) fn is_rust(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
@@ -340,6 +346,16 @@ fn write(input: &Input, path: &Path, stamp: u64) -> Result<Metadata, BuilderErro
             symlink(target, path).map_err(IoError::of("create the link", path))?;
             return Ok(path.symlink_metadata().map_err(IoError::of("look at", path))?);
         }
+        InputKind::StandIn => {
+            let mut file = File::options()
+                .write(true)
+                .create_new(true)
+                .open(path)
+                .map_err(IoError::of("create", path))?;
+            file.write_all(STAND_IN).map_err(IoError::of("write", path))?;
+            set_modified(&file, path, stamp)?;
+            return Ok(file.metadata().map_err(IoError::of("look at", path))?);
+        }
         InputKind::File { executable } => *executable,
     };
     let mut source = system::fs::open(&input.source)?;
@@ -402,7 +418,7 @@ mod tests {
         }
         fn open(&self) -> Stage {
             let caches = Caches::new(self.directory.path().join("cache"));
-            Stage::open(&caches, "rust-x", &Cancel::new(), &|| {}).unwrap()
+            Stage::open(&caches, "rust-x", "rust-x-1", &Cancel::new(), &|| {}).unwrap()
         }
         fn sync(&self) -> Result<(Stage, Synced), BuilderError> {
             let mut stage = self.open();
@@ -442,6 +458,28 @@ mod tests {
         assert_eq!(fs::read_to_string(stage.root.join("d/e/b.txt")).unwrap(), "b");
         assert!(stage.root.join("d/e").symlink_metadata().unwrap().is_dir());
         assert!(!stage.root.join("new").exists());
+    }
+
+    #[test]
+    fn a_stand_in_is_there_by_its_name() {
+        let mut fixture = Fixture::new();
+        fixture.file("a.rs", "a").file("lib.rs", "whole");
+        let whole = fixture.inputs["lib.rs"].clone();
+        let stand_in = Input { kind: InputKind::StandIn, digest: ContentDigest::of(b""), ..whole.clone() };
+        for (input, text) in [(&stand_in, None), (&whole, Some("whole")), (&stand_in, None)] {
+            fixture.inputs.insert("lib.rs".into(), input.clone());
+            let (stage, synced) = fixture.sync().unwrap();
+            assert!(synced.written > 0);
+            let staged = fs::read_to_string(stage.root.join("lib.rs")).unwrap();
+            assert_eq!(
+                staged.as_str(),
+                text.unwrap_or(
+                    "compile_error!(\"not an input of this image: name its package as a dependency\");\n"
+                )
+            );
+            drop(stage);
+            assert_eq!(fixture.sync().unwrap().1, Synced::default());
+        }
     }
 
     #[test]
@@ -558,7 +596,8 @@ mod tests {
         let (_held, _) = fixture.sync().unwrap();
         let cancel = Cancel::new();
         let caches = Caches::new(fixture.directory.path().join("cache"));
-        let error = Stage::open(&caches, "rust-x", &cancel, &|| cancel.cancel()).map(|_| ()).unwrap_err();
+        let error =
+            Stage::open(&caches, "rust-x", "rust-x-1", &cancel, &|| cancel.cancel()).map(|_| ()).unwrap_err();
         assert!(matches!(error, BuilderError::Cancelled(_)));
     }
 }

@@ -368,7 +368,8 @@ fn step_text(text: &mut String, name: &str, title: &str, step: &Step, verb: &str
 }
 
 fn files_text(text: &mut String, root: &Path, spec: &ImageSpec, settings: &Settings) -> Result<(), Error> {
-    for directory in files::decisions(root, spec, &settings.cancel)? {
+    let decisions = |machine: &Machine<'_>| files::decisions(machine, spec);
+    for directory in settings.with_machine(root.to_owned(), None, Mode::Quiet, decisions)? {
         let _ = writeln!(text, "{} {} {}", spec.identity, directory.field, directory.from.path);
         for decision in &directory.decisions {
             let mark = if decision.taken { "+" } else { "-" };

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::Error;
 use super::event::{Event, Phase, Task};
+use super::inputs::{INPUTS, InputList};
 use super::prepare::Session;
-use crate::builder::{self, BuildRequest, InputKind, Line, Project, Tool, ToolIdentity};
+use crate::builder::{self, BuildRequest, Line, Project, Tool, ToolIdentity};
 use crate::key::Key;
 use crate::model::{ContentDigest, Platform};
 use crate::spec::{Build, ImageSpec, Value};
@@ -19,8 +20,10 @@ pub struct Compile {
     pub build: Build,
     /// For which platform.
     pub platform: Platform,
-    /// The sources.
+    /// The sources: those of the closure.
     pub project: Arc<Project>,
+    /// Everything in the source root.
+    pub everything: Arc<Project>,
     /// The resolved tool; `None` where a pin and a record make it unnecessary.
     pub tool: Option<Tool>,
     /// What an earlier run of the key made, where all of it is still there.
@@ -70,13 +73,15 @@ impl Session<'_> {
         build: &Build,
         platform: Platform,
     ) -> Result<Compile, Error> {
-        let project = self.sources.project(spec, build)?;
+        let everything = self.sources.project(spec, build)?;
+        let project = self.closures.project(build, &everything)?;
         let toolchain = builder::toolchain(build, platform, &project)?;
         let pinned = self.pins.toolchain(&toolchain)?;
         let compile = |tool: Option<Tool>, key: Key, recorded| Compile {
             build: build.clone(),
             platform,
             project: Arc::clone(&project),
+            everything: Arc::clone(&everything),
             tool,
             recorded,
             key,
@@ -114,14 +119,7 @@ impl Session<'_> {
         for (name, value) in &tool.fields {
             key.clear(format!("tool {name}"), value.clone());
         }
-        for input in &project.inputs {
-            let value = match &input.kind {
-                InputKind::File { executable: false } => format!("file {}", input.digest),
-                InputKind::File { executable: true } => format!("program {}", input.digest),
-                InputKind::Symlink { target } => format!("link {target}"),
-            };
-            key.secret(format!("input {}", input.path), value.as_bytes());
-        }
+        key.digest_of(INPUTS, &InputList::digest(project));
         Ok(key)
     }
 
@@ -186,6 +184,7 @@ impl Session<'_> {
             platform: compile.platform,
             values: &values,
             project: &compile.project,
+            everything: &compile.everything,
             tool,
             jobs,
             fresh: self.fresh,
@@ -207,6 +206,7 @@ impl Session<'_> {
             let digest = ContentDigest(digest.0);
             made.push(Made { name: artefact.name, digest, size, executable: artefact.executable });
         }
+        InputList::keep(&compile.project, self.machine.store)?;
         let source_root = builder::source_root_id(&compile.build, &compile.project).ok();
         let record = CompileRecord { artefacts: made, key: compile.key.clone(), source_root };
         self.machine.store.put_record(&compile.key.digest(), &record)?;

@@ -6,6 +6,7 @@ use super::bases;
 use super::compile::{Compile, CompileRecord, Made};
 use super::error::Error;
 use super::history::{self, LastKeys};
+use super::inputs::InputList;
 use super::pack::stored_layer;
 use super::prepare::{BuildOptions, Machine, Session};
 use crate::builder;
@@ -83,7 +84,13 @@ pub fn explain(
         let last = LastKeys::read(machine.store, &history::name(&machine.root, &target.task));
         let build = target.key.as_ref().map(|key| {
             let before = last.as_ref().and_then(|last| last.build.as_ref());
-            step(key, !missing.contains(&key.digest()), before)
+            let mut step = step(key, !missing.contains(&key.digest()), before);
+            let project = prepared.compiles.iter().find(|compile| compile.key == *key);
+            if let (Some(before), Some(compile)) = (before, project) {
+                let named = |found| InputList::named(found, before, &compile.project, machine.store);
+                step.changes = step.changes.map(named);
+            }
+            step
         });
         let layers = plan.as_ref().map(|plan| {
             let explain = |layer: &crate::plan::PlannedLayer| {

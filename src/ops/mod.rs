@@ -7,6 +7,7 @@ pub mod bases;
 pub mod build;
 /// `imgpack cache`.
 pub mod cache;
+pub mod closure;
 pub mod compile;
 pub mod contents;
 pub mod deliver;
@@ -18,6 +19,7 @@ pub mod explain;
 pub mod files;
 pub mod history;
 pub mod image_record;
+pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
 pub mod pack;

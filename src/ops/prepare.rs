@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::assemble::{PlannedImage, plan_image};
 use super::bases::Bases;
+use super::closure::Closures;
 use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Observer, Phase, Task};
@@ -119,6 +120,7 @@ pub struct Session<'a> {
     platforms: &'a [Platform],
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
+    pub(super) closures: Closures<'a>,
     pub(super) pins: Pins<'a>,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
@@ -137,6 +139,7 @@ impl<'a> Session<'a> {
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
+            closures: Closures::new(machine.store),
             program: OnceLock::new(),
         })
     }

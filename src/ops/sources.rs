@@ -31,7 +31,7 @@ pub struct Sources<'a> {
 }
 
 /// Values by name. Whoever locks one first makes it, and only those who want the same wait.
-type Known<T> = Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<T>>>>>>;
+pub(super) type Known<T> = Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<T>>>>>>;
 
 /// What a `files` row with `from` brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +98,23 @@ impl<'a> Sources<'a> {
                 .into_iter()
                 .map(input)
                 .collect();
-            Ok(Project { dir: relative_to(dir, &root), root, inputs })
+            let named = self.named(&spec.source, &relative_to(dir, &root))?;
+            Ok(Project { dir: relative_to(dir, &root), root, inputs, named })
         })
+    }
+
+    /// What `include` names besides `**`, and `add`, relative to the source root: inputs whatever is imported. `below` is
+    /// `source.dir` relative to it.
+    fn named(&self, source: &Source, below: &str) -> Result<Vec<String>, Error> {
+        let mut named: Vec<String> = source.add.iter().map(|row| joined(below, &row.to)).collect();
+        let include: Vec<String> = source.include.iter().filter(|glob| *glob != "**").cloned().collect();
+        if !include.is_empty() {
+            let files = self
+                .scanned(&source.dir.path, &include, &source.exclude)
+                .map_err(|error| error.at(&source.dir.site))?;
+            named.extend(files.into_iter().map(|file| joined(below, &file.path)));
+        }
+        Ok(named)
     }
 
     /// The files of a `files` row.
@@ -251,7 +266,11 @@ impl<'a> Sources<'a> {
 }
 
 /// Makes the value of `name` once; callers that want it while it is made wait.
-fn once<T>(known: &Known<T>, name: &str, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+pub(super) fn once<T>(
+    known: &Known<T>,
+    name: &str,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> Result<Arc<T>, Error> {
     let poisoned = || Error::bug("a thread ended while it read sources");
     let slot = Arc::clone(known.lock().map_err(|_| poisoned())?.entry(name.to_owned()).or_default());
     let mut slot = slot.lock().map_err(|_| poisoned())?;
@@ -313,7 +332,7 @@ fn relative_to(dir: &str, root: &str) -> String {
     }
 }
 
-fn joined(prefix: &str, path: &str) -> String {
+pub(super) fn joined(prefix: &str, path: &str) -> String {
     match (prefix, path) {
         (".", path) => path.to_owned(),
         (prefix, ".") => prefix.to_owned(),

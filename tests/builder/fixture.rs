@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use imgpack::builder::{
     Artefact, BuildRequest, BuilderError, Caches, Host, Input, InputKind, Line, Project, Tool, build,
-    identify,
+    closure, identify,
 };
 use imgpack::model::{Architecture, ContentDigest, Platform};
 use imgpack::spec::{Build, Value};
@@ -36,7 +36,7 @@ impl Checkout {
         let mut inputs = Vec::new();
         collect(&self.root, &self.root, &mut inputs);
         inputs.sort_by(|left: &Input, right| left.path.cmp(&right.path));
-        Project { root: ".".to_owned(), dir: self.dir.clone(), inputs }
+        Project { root: ".".to_owned(), dir: self.dir.clone(), inputs, named: Vec::new() }
     }
 }
 
@@ -152,16 +152,18 @@ impl Site {
 
     pub(crate) fn build(&self, spec: &Build, platform: Platform, checkout: &Checkout) -> Built {
         let lines = Mutex::new(Vec::new());
-        let project = checkout.project();
         let into = tempfile::tempdir_in(self.out.path()).unwrap().keep();
         let output = |line: Line| {
             (self.watch)(&line.text);
             lines.lock().unwrap().push(line.text);
         };
-        let result =
+        let everything = checkout.project();
+        let result = closure(spec, &everything).and_then(|closure| {
+            let project = everything.within(&closure);
             identify(spec, platform, &project, &self.host, &self.caches, &self.cancel).and_then(|tool| {
                 let request = BuildRequest {
                     build: spec,
+                    everything: &everything,
                     platform,
                     values: &|value: &Value| matches!(value, Value::GitTag).then(|| "v1.2.3 'x'".to_owned()),
                     project: &project,
@@ -171,7 +173,8 @@ impl Site {
                     into: &into,
                 };
                 build(&request, &self.host, &self.caches, &output, &self.cancel)
-            });
+            })
+        });
         Built { result, lines: lines.into_inner().unwrap() }
     }
 }

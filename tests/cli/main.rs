@@ -5,6 +5,7 @@
 mod bases;
 mod builders;
 mod cache;
+mod closure;
 mod disk;
 mod env;
 #[path = "../registry/fake.rs"]

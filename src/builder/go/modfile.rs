@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::super::closure::join;
 use super::{BuilderError, Project};
 
 /// The module (or workspace) of `source.dir`.
@@ -9,6 +10,8 @@ use super::{BuilderError, Project};
 pub(super) struct Module {
     /// The main module's path.
     pub(super) name: String,
+    /// Its `go.mod`, relative to the source root.
+    pub(super) file: String,
     /// What tells this source root from another at the same place.
     pub(super) identity: String,
     /// `go.work`, relative to the source root.
@@ -32,6 +35,7 @@ impl Module {
         let work = project.nearest(&["go.work"]);
         let mut module = Self {
             name: String::new(),
+            file: modfile.path.clone(),
             identity: String::new(),
             work: work.map(|input| input.path.clone()),
             vendored: false,
@@ -80,23 +84,16 @@ fn outside(directory: &str, target: &str) -> bool {
     if target.starts_with('/') {
         return true;
     }
-    if !(target == ".." || target.starts_with("../") || target == "." || target.starts_with("./")) {
-        return false;
-    }
-    let mut depth = directory.split('/').filter(|part| !part.is_empty()).count();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if depth == 0 => return true,
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-    }
-    false
+    is_local(target) && join(directory, target).is_none()
+}
+
+/// Whether the target of a `replace` is a path, not a module.
+pub(super) fn is_local(target: &str) -> bool {
+    target == ".." || target.starts_with("../") || target == "." || target.starts_with("./")
 }
 
 /// The directives of a file, one a row, blocks unrolled.
-fn directives(text: &str) -> Vec<Vec<String>> {
+pub(super) fn directives(text: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut block: Option<String> = None;
     for line in text.lines() {
@@ -141,8 +138,6 @@ fn parse(version: &str) -> (u64, u64, u8, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{Input, InputKind};
-    use crate::model::ContentDigest;
 
     #[test]
     fn versions_in_order() {
@@ -156,15 +151,8 @@ mod tests {
     }
 
     fn module(dir: &str, files: &[(&str, &str)]) -> Result<Module, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let inputs = files.iter().enumerate().map(|(index, (path, text))| {
-            let source = directory.path().join(index.to_string());
-            std::fs::write(&source, text).unwrap();
-            let digest = ContentDigest::of(text.as_bytes());
-            Input { path: (*path).into(), kind: InputKind::File { executable: false }, digest, source }
-        });
-        let project = Project { root: ".".into(), dir: dir.into(), inputs: inputs.collect() };
-        Module::of(&project).map_err(|error| error.to_string())
+        let files = crate::builder::closure::tests::files(dir, files);
+        Module::of(&files.project).map_err(|error| error.to_string())
     }
 
     #[test]

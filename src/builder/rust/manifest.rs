@@ -1,12 +1,11 @@
 //! What `Cargo.toml`, `Cargo.lock` and the configuration say, as far as the builder needs it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
 use crate::model::ContentDigest;
 use crate::spec::RustBuild;
-use crate::system;
 
 use super::{BuilderError, Project};
 
@@ -113,7 +112,7 @@ impl Lock {
     }
 }
 
-fn parse(path: &str, text: &str) -> Result<Table, BuilderError> {
+pub(super) fn parse(path: &str, text: &str) -> Result<Table, BuilderError> {
     text.parse().map_err(|error: toml::de::Error| BuilderError::Project {
         path: path.to_owned(),
         reason: error.message().to_owned(),
@@ -149,75 +148,23 @@ pub(super) fn no_configuration_above(directory: &Path) -> Result<(), BuilderErro
     Ok(())
 }
 
-/// Compares what rustc and build scripts say they read (`<program>.d`) with where the inputs are.
-pub(super) fn only_inputs_were_read(
-    program: &Path,
-    inside: &[&Path],
-    vendor: Option<&Path>,
-) -> Result<(), BuilderError> {
-    let text = system::fs::read_to_string(program.with_extension("d"))?;
-    let foreign = read(&text)
-        .into_iter()
-        .find(|path| !inside.iter().copied().chain(vendor).any(|directory| is_within(path, directory)));
-    match foreign {
-        Some(path) => Err(BuilderError::ReadOutside { path }),
-        None => Ok(()),
+/// Variables that the project's own configuration sets in `[env]`: they are inputs already.
+pub(super) fn variables(project: &Project) -> Result<Vec<String>, BuilderError> {
+    let mut names = Vec::new();
+    for path in configurations(project) {
+        let Some(input) = project.input(&path) else { continue };
+        let table = parse(&path, &Project::text(input)?)?;
+        names.extend(
+            table.get("env").and_then(Value::as_table).into_iter().flatten().map(|(name, _)| name.clone()),
+        );
     }
-}
-
-/// Whether a path stays in a directory, as text.
-fn is_within(path: &Path, directory: &Path) -> bool {
-    use std::path::Component;
-    let mut depth = 0_i64;
-    path.strip_prefix(directory).is_ok_and(|rest| {
-        rest.components().all(|component| {
-            depth += if component == Component::ParentDir { -1 } else { 1 };
-            depth >= 0
-        })
-    })
-}
-
-/// The paths on the right of a Makefile's rule, with `\ ` for a space.
-fn read(text: &str) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    for line in text.lines() {
-        let mut words = Vec::new();
-        let mut word = String::new();
-        let mut characters = line.chars().peekable();
-        while let Some(character) = characters.next() {
-            match character {
-                '\\' if characters.peek() == Some(&' ') => word.extend(characters.next()),
-                ' ' => words.push(std::mem::take(&mut word)),
-                other => word.push(other),
-            }
-        }
-        words.push(word);
-        paths.extend(words.into_iter().skip(1).filter(|word| !word.is_empty()).map(PathBuf::from));
-    }
-    paths
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{Input, InputKind};
-
-    struct Files {
-        _directory: tempfile::TempDir,
-        project: Project,
-    }
-
-    fn files(dir: &str, files: &[(&str, &str)]) -> Files {
-        let directory = tempfile::tempdir().unwrap();
-        let inputs = files.iter().enumerate().map(|(index, (path, text))| {
-            let source = directory.path().join(index.to_string());
-            std::fs::write(&source, text).unwrap();
-            let digest = ContentDigest::of(text.as_bytes());
-            Input { path: (*path).into(), kind: InputKind::File { executable: false }, digest, source }
-        });
-        let project = Project { root: ".".into(), dir: dir.into(), inputs: inputs.collect() };
-        Files { _directory: directory, project }
-    }
+    use crate::builder::closure::tests::{Files, files};
 
     fn rust(package: Option<&str>, bin: Option<&str>) -> RustBuild {
         RustBuild {
@@ -285,24 +232,5 @@ mod tests {
             ("b/.cargo/config", ""),
         ];
         assert_eq!(configurations(&files("a", &paths).project), [".cargo/config.toml", "a/.cargo/config"]);
-    }
-
-    #[test]
-    fn what_was_read_is_compared_with_the_inputs() {
-        let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join("app");
-        let check = |rule: &str| {
-            std::fs::write(program.with_extension("d"), rule).unwrap();
-            only_inputs_were_read(
-                &program,
-                &[Path::new("/st age"), Path::new("/target")],
-                Some(Path::new("/v")),
-            )
-            .map_err(|error| error.to_string())
-        };
-        assert_eq!(check("/target/app: /st\\ age/src/main.rs /target/out/g.rs /v/crates/x/lib.rs\n"), Ok(()));
-        let outside = |path| Err(format!("the build read {path}, which is not one of its inputs"));
-        assert_eq!(check("/target/app: /st\\ age/main.rs /etc/hostname\n"), outside("/etc/hostname"));
-        assert_eq!(check("/target/app: /st\\ age/src/../../x\n"), outside("/st age/src/../../x"));
     }
 }

@@ -1,6 +1,9 @@
 //! The builder `rust`.
 
+mod closure;
 mod manifest;
+mod package;
+mod report;
 mod toolchain;
 mod vendor;
 mod wrapper;
@@ -8,25 +11,25 @@ mod wrapper;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::model::Platform;
 use crate::spec::{RustBuild, RustTarget, Values};
 use crate::system::{self, Cancel};
 
+use super::caches::private_directory;
 use super::environment::{self, Environment, Scratch};
-use super::project::Project;
+use super::project::{Project, short};
 use super::run::{Argument, Command, Phase, Runner};
 use super::stage::Stage;
 use super::{
     Artefact, BuildRequest, BuilderError, Caches, Host, KeyField, Line, Source, artefact, hashed, render,
 };
 
+pub(super) use closure::{closure, decides};
 pub use manifest::binary_name;
 pub(super) use toolchain::{identify, toolchain};
 
 /// Raised when the same request would give other bytes.
-const REVISION: &str = "2";
+const REVISION: &str = "3";
 
 fn triple(build: &RustBuild, platform: Platform) -> &'static str {
     match build.target {
@@ -76,23 +79,26 @@ pub(super) fn build(
     let id = stage_id(request.project)?;
     let waiting =
         || output(Line { source: Source::Note, text: "waiting for another build of these sources".into() });
-    let mut stage = Stage::open(caches, &id, cancel, &waiting)?;
+    let own = &short(&["package", &request.project.dir, build.package.as_deref().unwrap_or_default()])[..12];
+    let tree = format!("{id}-{own}");
+    let mut stage = Stage::open(caches, &id, &tree, cancel, &waiting)?;
     let mut runner = Runner::new(caches, &id, host, output, cancel)?;
     let scratch = Scratch::new(caches, &id)?;
     stage.sync(&request.project.inputs, cancel)?;
 
-    let cargo =
-        Cargo::new(request.tool, &scratch, &manifest, &stage, manifest::configurations(request.project))?;
+    let member = wrapper::member(&caches.target().join(format!("{id}.bin")), own)?;
+    let cargo = Cargo::new(request, &scratch, &manifest, &stage, &member)?;
     let workspace = cargo.workspace(&mut runner, &stage)?;
     let lock = manifest::Lock::of(&workspace, request.project)?;
     let crates = vendor::vendor(&cargo, &lock, host, caches, &stage, &mut runner)?;
 
-    let target = caches.target().join(&id);
+    let shared = closure::only_members(build, request.project, &workspace)?;
+    let target = caches.target().join(if shared { &id } else { &tree });
     fresh(caches, &target, request.fresh)?;
     let triple = triple(build, request.platform);
     let wrapper = wrapper::write(
         caches,
-        &caches.target().join(format!("{id}.rustc")),
+        &caches.target().join(format!("{tree}.rustc")),
         &wrapper::Paths {
             stage: &stage.root,
             vendor: crates.as_deref(),
@@ -104,7 +110,10 @@ pub(super) fn build(
         },
     )?;
     let mut environment = cargo.environment.clone();
-    environment.extend(environment::set([("RUSTC_WRAPPER", wrapper.as_os_str())]));
+    environment.extend(environment::set([
+        ("RUSTC_WRAPPER", wrapper.as_os_str()),
+        ("RUSTC_WORKSPACE_WRAPPER", member.file_name().unwrap_or_default()),
+    ]));
     environment::add(&mut environment, render(&build.env, request.values)?, &[])?;
     if !lock.has_allocator() {
         runner.note(format!("`{bin}` uses musl's slow allocator: consider another, like mimalloc"));
@@ -129,23 +138,20 @@ pub(super) fn build(
     if !build.default_features {
         args.push("--no-default-features".into());
     }
-    let mut made: Option<PathBuf> = None;
-    let result = runner.run(
-        cargo.command(args, &environment, Phase::Make, &stage)?,
-        Some(&mut |line| {
-            if let Some(path) = executable(line, &bin) {
-                made = Some(path);
-            }
-        }),
-    );
+    let mut report = report::Report::default();
+    let result = runner
+        .run(cargo.command(args, &environment, Phase::Make, &stage)?, Some(&mut |line| report.line(line)));
     stage.ended()?;
     result?;
-    let made = made.ok_or_else(|| BuilderError::Binary {
+    let made = report.program(&bin).ok_or_else(|| BuilderError::Binary {
         name: bin.clone(),
         reason: "was not made: cargo names no such program".to_owned(),
     })?;
-    let inside = [stage.root.as_path(), &target, request.tool.path("sysroot")?];
-    manifest::only_inputs_were_read(&made, &inside, crates.as_deref())?;
+    let mut elsewhere = vec![target.as_path(), request.tool.path("sysroot")?];
+    elsewhere.extend(crates.as_deref());
+    let declared = build.env.keys().cloned().chain(manifest::variables(request.project)?).collect();
+    let inputs = report::Inputs { request, stage: &stage.root, elsewhere: &elsewhere, declared };
+    report.check(&inputs)?;
     let (artefact, leaked) = artefact::take(&made, &bin, request.platform, request.into, caches.root())?;
     if leaked {
         runner.note(format!(
@@ -174,24 +180,6 @@ fn fresh(caches: &Caches, target: &Path, token: Option<&str>) -> Result<(), Buil
     Ok(caches.write(marker, token.as_bytes())?)
 }
 
-/// The program that a line of `--message-format=json` names, if it is the one wanted.
-fn executable(line: &str, bin: &str) -> Option<PathBuf> {
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    #[derive(Deserialize)]
-    struct Message {
-        reason: String,
-        target: Option<Target>,
-        executable: Option<PathBuf>,
-    }
-    let message: Message = serde_json::from_str(line).ok()?;
-    let wanted =
-        message.reason == "compiler-artifact" && message.target.is_some_and(|target| target.name == bin);
-    message.executable.filter(|_| wanted)
-}
-
 /// Cargo itself, run in `/`: no configuration above the staged tree is searched for, what is in it is named one by one.
 struct Cargo<'a> {
     program: &'a Path,
@@ -203,14 +191,17 @@ struct Cargo<'a> {
 
 impl<'a> Cargo<'a> {
     fn new(
-        tool: &'a super::Tool,
+        request: &BuildRequest<'a>,
         scratch: &Scratch,
         manifest: &manifest::Manifest,
         stage: &Stage,
-        configurations: Vec<String>,
+        member: &Path,
     ) -> Result<Self, BuilderError> {
+        let tool = request.tool;
+        let configurations = manifest::configurations(request.project);
         let program = tool.path("cargo")?;
         let mut bin = vec![program.parent().unwrap_or(Path::new("/"))];
+        bin.extend(member.parent());
         bin.extend(tool.paths.get("cc").map(PathBuf::as_path));
         let mut environment = environment::closed(scratch, &bin);
         environment.extend(environment::set([
@@ -280,21 +271,6 @@ impl<'a> Cargo<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_program_is_the_one_of_the_name() {
-        let line = |reason: &str, name: &str, path: &str| {
-            format!(
-                r#"{{"reason":"{reason}","target":{{"name":"{name}","kind":["bin"]}},"executable":{path}}}"#
-            )
-        };
-        let wanted = line("compiler-artifact", "app", r#""/t/app""#);
-        assert_eq!(executable(&wanted, "app"), Some("/t/app".into()));
-        assert_eq!(executable(&wanted, "other"), None);
-        assert_eq!(executable(&line("compiler-artifact", "app", "null"), "app"), None);
-        assert_eq!(executable(&line("build-script-executed", "app", r#""/t/app""#), "app"), None);
-        assert_eq!(executable("no json", "app"), None);
-    }
 
     #[test]
     fn a_token_empties_the_directory_once() {

@@ -288,17 +288,12 @@ fn standard_library(libraries: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{Input, InputKind};
-    use crate::model::ContentDigest;
 
     fn asked(path: &str, text: &str) -> Result<Option<String>, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let source = directory.path().join("file");
-        std::fs::write(&source, text).unwrap();
-        let digest = ContentDigest::of(text.as_bytes());
-        let input = Input { path: path.into(), kind: InputKind::File { executable: false }, digest, source };
-        let project = Project { root: ".".into(), dir: "a".into(), inputs: vec![input] };
-        Asked::of(&project).map(|asked| asked.map(|asked| asked.channel)).map_err(|error| error.to_string())
+        let files = crate::builder::closure::tests::files("a", &[(path, text)]);
+        Asked::of(&files.project)
+            .map(|asked| asked.map(|asked| asked.channel))
+            .map_err(|error| error.to_string())
     }
 
     #[test]

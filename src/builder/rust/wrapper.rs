@@ -38,6 +38,21 @@ pub(super) fn write(caches: &Caches, path: &Path, paths: &Paths<'_>) -> Result<P
     Ok(path.to_owned())
 }
 
+/// The wrapper that cargo runs for members of the workspace alone. It does nothing: its name is what cargo tells the builds
+/// of one member by, where several staged trees share a target directory. A bare name, so that no path of this machine is
+/// in cargo's hashes; its directory is on the path of the tools.
+pub(super) fn member(directory: &Path, package: &str) -> Result<PathBuf, IoError> {
+    super::private_directory(directory)?;
+    let path = directory.join(format!("imgpack-{package}"));
+    let script = b"#!/bin/sh\nexec \"$@\"\n";
+    if !system::fs::read(&path).is_ok_and(|old| old == script) {
+        system::fs::write_atomic(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(IoError::of("set the mode of", &path))?;
+    }
+    Ok(path)
+}
+
 fn script(paths: &Paths<'_>) -> Vec<u8> {
     let mut maps: Vec<(OsString, String)> = vec![
         (paths.sysroot.join("lib/rustlib/src/rust").into(), format!("/rustc/{}", paths.commit)),

@@ -231,7 +231,7 @@ impl Inventory {
         for kept in caches.inventory()? {
             let owners = match kept.kind {
                 builder::Kind::Target | builder::Kind::Stage | builder::Kind::Log => {
-                    uses.source_roots.get(&kept.id).cloned().unwrap_or_default()
+                    uses.source_roots.get(kept.source_root()).cloned().unwrap_or_default()
                 }
                 _ => BTreeSet::new(),
             };

@@ -180,7 +180,7 @@ record! {
     struct SourceMap("source") {
         /// The directory. Default: the workspace root.
         "dir" => dir: Late<SourcePath>,
-        /// Globs below it. Default: everything.
+        /// Globs below it. What they name besides `**` is an input even where nothing imports it. Default: everything.
         "include" => include: Items<Late<Glob>>,
         /// Globs below it.
         "exclude" => exclude: Items<Late<Glob>>,
