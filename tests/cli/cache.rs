@@ -80,8 +80,8 @@ fn du_says_what_takes_the_space_and_whose_it_is() {
     kind size things unused 30 d what it is
     layers … 2 - layers of images, compressed
     documents … 4 - manifests, configs, indexes
-    records … 6 - what was made from what
-    all … 12 -
+    records … 9 - what was made from what
+    all … 15 -
 
     service its own with others last built
     other … … within a day
@@ -121,7 +121,7 @@ fn what_is_pruned_is_made_again() {
     assert_snapshot!(without_sizes(&did.stdout), @r"
     layers … 2
     documents … 4
-    records … 6
+    records … 9
     … removed, … left
     ");
     assert_eq!((blobs(&env).len(), json(&env)["allocated"].as_u64()), (0, Some(0)));
@@ -242,7 +242,7 @@ fn verify_finds_what_is_damaged_and_repairs_it() {
     let good = env.succeeds(&["build", "--quiet"]);
     let clean = env.run(&["cache", "verify"]);
     assert_eq!((clean.code, clean.stdout.as_str()), (0, ""));
-    assert_snapshot!(without_sizes(&clean.stderr), @"6 blobs … 6 records, 0 staged files: all as they should be");
+    assert_snapshot!(without_sizes(&clean.stderr), @"6 blobs … 9 records, 0 staged files: all as they should be");
 
     let v1 = env.cache().join("v1");
     let largest = blobs(&env).into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
@@ -272,7 +272,7 @@ fn verify_finds_what_is_damaged_and_repairs_it() {
     foreign: [dir]/cache/v1/blobs/notes.txt: no part of the cache
     ");
     assert_snapshot!(without_sizes(&found.stderr), @r"
-    6 blobs … 6 records, 0 staged files: 4 are not as they should be
+    6 blobs … 9 records, 0 staged files: 4 are not as they should be
     harmless: 1 thing unfinished in tmp, swept after a day where a killed command left them
     hint: imgpack cache verify --repair removes them
     ");

@@ -129,7 +129,7 @@ impl World<'_> {
         let root = self.env.cache().join("v1");
         let ours = |path: &PathBuf| {
             let name = path.strip_prefix(&root).unwrap_or(path);
-            ["blobs", "records", "last", "stat", "index", "tools", "notes", "stage"]
+            ["blobs", "records", "groups", "last", "stat", "clean", "tools", "stage"]
                 .iter()
                 .any(|folder| name.starts_with(folder))
                 // A staged tree is as its builder left it: only what is kept of it is.
@@ -384,7 +384,9 @@ fn files_are_packed_as_with_an_empty_cache() {
                 "files: [{ from: ../tree, to: /app, include: [\"**/*.txt\"] }, { from: ../tree/sub, to: /sub, owner: \"7:7\" }]\n",
             ),
             spec("files: { /app: ../tree }\nimage: { env: { A: b } }\n"),
-            spec("files: { /app: ../tree }\ncompression: gzip\n"),
+            spec("files: { /app: ../tree }\ncompression: gzip:9\n"),
+            spec("files: { /app: ../tree }\ncompression: zstd\n"),
+            spec("files: { /app: ../tree }\ncompression: none\n"),
         ],
         kept: &[],
     };

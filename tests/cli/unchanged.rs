@@ -126,6 +126,8 @@ fn files_certificates_and_a_base_in_a_file() {
     trace.starts_and_writes_nothing();
     let opened: Vec<String> = trace.opened().into_iter().collect();
     let expected = [
+        // To be locked: nothing is in it.
+        "[dir]/cache/v1/lock (written)",
         "[dir]/cache/v1/tmp (nameless)",
         "[ws]/buildspecs/",
         "[ws]/buildspecs/web.yaml",

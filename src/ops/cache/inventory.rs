@@ -241,6 +241,11 @@ impl Inventory {
         items.extend(
             contents.unfinished.iter().map(|stored| Item::of(Kind::Rubbish, stored, BTreeSet::new())),
         );
+        // A build that recalls its image looks at few of the things that it stands on.
+        for item in &mut items {
+            let built = item.owners.iter().filter_map(|owner| uses.owners.get(owner)).max();
+            item.used = item.used.max(built.copied().unwrap_or(item.used));
+        }
         items.sort_by_key(|item| item.kind);
         Ok(Self { items, owners: uses.owners })
     }
