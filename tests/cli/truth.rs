@@ -393,7 +393,12 @@ fn files_are_packed_as_with_an_empty_cache() {
     holds(12, &kind, || {
         let env = Env::new();
         env.file("tree/a.txt", "content 00000000\n").file("tree/sub/b.txt", "content 00000001\n");
-        env.file("tree/big", vec![7; 300_000]).file("tree/sub/run.sh", "content 00000002\n");
+        // Enough for several groups.
+        let noise = |length: u32| -> Vec<u8> {
+            (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect()
+        };
+        env.file("tree/big", noise(2_600_000)).file("tree/sub/large", noise(900_000));
+        env.file("tree/sub/run.sh", "content 00000002\n");
         env
     });
 }
