@@ -107,6 +107,9 @@ fn meaning(kind: Kind) -> &'static str {
     }
 }
 
+/// The services that are named.
+const SERVICES: usize = 20;
+
 fn du_text(root: &Path, inventory: &Inventory, limit: Option<Size>, now: SystemTime) -> String {
     let mut kinds: BTreeMap<Kind, Sum> = BTreeMap::new();
     let mut all = Sum::default();
@@ -134,13 +137,17 @@ fn du_text(root: &Path, inventory: &Inventory, limit: Option<Size>, now: SystemT
     let _ = writeln!(text, "\n{:<30} {:>9} {:>12}  last built", "service", "its own", "with others");
     let mut rows: Vec<_> = shares.into_iter().collect();
     rows.sort_by_key(|(owner, (own, shared))| (std::cmp::Reverse((*own, *shared)), *owner));
-    for (owner, (own, shared)) in rows {
+    let more = rows.len().saturating_sub(SERVICES);
+    for (owner, (own, shared)) in rows.into_iter().take(SERVICES) {
         let ago = inventory.owners.get(owner).map_or_else(String::new, |time| ago(*time, now));
         let _ = writeln!(text, "{:<30} {:>9} {:>12}  {ago}", owner.service, own.to_string(), none_or(shared));
         // Two workspaces may have services of one name.
         if names.get(owner.service.as_str()).is_some_and(|count| *count > 1) {
             let _ = writeln!(text, "  of {}", owner.workspace);
         }
+    }
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more, each with less; --format json has all");
     }
     let _ = writeln!(text, "\nEverything here is made again when it is needed: imgpack cache prune --help");
     text

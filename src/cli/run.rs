@@ -89,6 +89,10 @@ fn listen(cancel: &Cancel) -> Arc<AtomicUsize> {
         let _ = signal_hook::flag::register_usize(signal, Arc::clone(&received), signal_number(signal));
         let _ = signal_hook::flag::register(signal, cancel.flag());
     }
+    // One that came between the two.
+    if received.load(Ordering::SeqCst) != 0 {
+        cancel.cancel();
+    }
     if let Ok(mut signals) = Signals::new(STOP) {
         let cancel = cancel.clone();
         std::thread::spawn(move || {

@@ -107,6 +107,22 @@ fn du_says_what_takes_the_space_and_whose_it_is() {
 }
 
 #[test]
+fn du_names_the_services_that_take_most() {
+    let env = Env::with_files();
+    for number in 0..22 {
+        let text = format!(
+            "base: scratch\nplatforms: [linux/amd64]\nfiles:\n  - {{ text: \"{number}\", to: /n }}\n"
+        );
+        env.spec(&format!("s{number:02}"), &text);
+    }
+    env.succeeds(&["build", "--quiet"]);
+    let said = env.succeeds(&["cache", "du"]).stdout;
+    assert_eq!(said.matches("within a day").count(), 20, "{said}");
+    assert!(said.contains("\nand 3 more, each with less; --format json has all\n"), "{said}");
+    assert_eq!(json(&env)["services"].as_array().unwrap().len(), 23);
+}
+
+#[test]
 fn what_is_pruned_is_made_again() {
     let env = two();
     let first = env.succeeds(&["build", "--quiet"]);
