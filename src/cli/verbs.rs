@@ -248,9 +248,9 @@ pub(super) fn plan(settings: &Settings, arguments: &PlanArguments) -> Outcome {
             plan_text(&mut text, explanation, specs);
         }
         if arguments.files {
-            for spec in specs {
-                files_text(&mut text, root, spec, settings)?;
-            }
+            settings.with_machine(root.to_owned(), None, Mode::Quiet, |machine| {
+                specs.iter().try_for_each(|spec| files_text(&mut text, machine, spec))
+            })?;
         }
         Ok(text)
     })
@@ -367,9 +367,8 @@ fn step_text(text: &mut String, name: &str, title: &str, step: &Step, verb: &str
     }
 }
 
-fn files_text(text: &mut String, root: &Path, spec: &ImageSpec, settings: &Settings) -> Result<(), Error> {
-    let decisions = |machine: &Machine<'_>| files::decisions(machine, spec);
-    for directory in settings.with_machine(root.to_owned(), None, Mode::Quiet, decisions)? {
+fn files_text(text: &mut String, machine: &Machine<'_>, spec: &ImageSpec) -> Result<(), Error> {
+    for directory in files::decisions(machine, spec)? {
         let _ = writeln!(text, "{} {} {}", spec.identity, directory.field, directory.from.path);
         for decision in &directory.decisions {
             let mark = if decision.taken { "+" } else { "-" };

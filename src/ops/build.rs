@@ -234,9 +234,8 @@ fn assemble(
         let mut reports = Vec::new();
         let mut whole = true;
         for (target, (image, plan)) in prepared.of(spec, plans) {
-            if let Some(recalled) = &image.recalled {
-                let last = Last::read(machine, &target.task);
-                let report = recalled.report(&target.task, last.report());
+            let last = Last::read(machine, &target.task);
+            let (finished, report) = if let Some(recalled) = &image.recalled {
                 for layer in &recalled.image.layers {
                     if layer.class != Class::Base && told.insert(layer.layer.descriptor.digest) {
                         machine.observer.event(Event::Layer {
@@ -248,30 +247,27 @@ fn assemble(
                         });
                     }
                 }
-                finish(machine, target, &recalled.image, &report)?;
-                last.replace(machine, target, &report, image.key, records)?;
-                reports.push(report);
-                platforms.push(recalled.image.clone());
-                continue;
-            }
-            let made: Option<Vec<Layer>> = plan.as_ref().and_then(|plan| {
-                plan.layers.iter().map(|layer| layers.get(&layer.key.digest()).copied()).collect()
-            });
-            let (Some(plan), Some(made)) = (plan, made) else {
-                whole = false;
-                continue;
-            };
-            let finished = finish_image(spec, plan, &made, options.created.as_deref())
-                .map_err(|error| error.of(&target.task))?;
-            let last = Last::read(machine, &target.task);
-            let report = planned_report(&target.task, plan, &finished, last.report());
-            finish(machine, target, &finished, &report)?;
-            if let Some(key) = &image.key {
-                LastKeys::of(plan, target.key.clone()).keep(machine.store, key)?;
-                if let Some(record) = ImageRecord::of(plan, &finished, &report) {
-                    machine.store.put_record(key, &record)?;
+                (recalled.image.clone(), recalled.report(&target.task, last.report()))
+            } else {
+                let made: Option<Vec<Layer>> = plan.as_ref().and_then(|plan| {
+                    plan.layers.iter().map(|layer| layers.get(&layer.key.digest()).copied()).collect()
+                });
+                let (Some(plan), Some(made)) = (plan, made) else {
+                    whole = false;
+                    continue;
+                };
+                let finished = finish_image(spec, plan, &made, options.created.as_deref())
+                    .map_err(|error| error.of(&target.task))?;
+                let report = planned_report(&target.task, plan, &finished, last.report());
+                if let Some(key) = &image.key {
+                    LastKeys::of(plan, target.key.clone()).keep(machine.store, key)?;
+                    if let Some(record) = ImageRecord::of(plan, &finished, &report) {
+                        machine.store.put_record(key, &record)?;
+                    }
                 }
-            }
+                (finished, report)
+            };
+            finish(machine, target, &finished, &report)?;
             last.replace(machine, target, &report, image.key, records)?;
             reports.push(report);
             platforms.push(finished);
