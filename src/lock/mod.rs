@@ -26,12 +26,19 @@ const HEAD: &str = "# Written by `imgpack lock`; commit it.";
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// A data set that imgpack carries; the field `version`.
+    BuiltIn,
+    /// A file of the network, by its address; the field `digest`.
+    File,
+    /// An image of a registry, by the reference that the spec says: the field `digest` of its index or manifest, and
+    /// where it is a base `facts/PLATFORM`.
+    Image,
     /// The tools of a builder.
     Toolchain,
 }
 
 impl Kind {
-    const ALL: [Self; 1] = [Self::Toolchain];
+    const ALL: [Self; 4] = [Self::BuiltIn, Self::File, Self::Image, Self::Toolchain];
 
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
@@ -39,6 +46,9 @@ impl Kind {
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::BuiltIn => "builtin",
+            Self::File => "file",
+            Self::Image => "image",
             Self::Toolchain => "toolchain",
         }
     }

@@ -19,8 +19,8 @@ pub struct Pins<'a> {
     strict: bool,
     /// Toolchains of which a warning was told.
     warned: Mutex<BTreeSet<String>>,
-    /// Toolchains that have no row yet.
-    added: Mutex<BTreeMap<String, Row>>,
+    /// What has no row yet.
+    added: Mutex<BTreeMap<Kind, BTreeMap<String, Row>>>,
 }
 
 impl<'a> Pins<'a> {
@@ -37,17 +37,35 @@ impl<'a> Pins<'a> {
         Ok(Self { machine, lock, strict, warned: Mutex::default(), added: Mutex::default() })
     }
 
+    /// What is pinned under a name; `None` where what is found decides.
+    pub fn row(&self, kind: Kind, name: &str) -> Result<Option<&Row>, Error> {
+        let Some(lock) = &self.lock else { return Ok(None) };
+        match lock.row(kind, name) {
+            None if self.strict => Err(Error::usage_with_hint(
+                format!("{LOCK_FILE} has no row `{kind} {name}`"),
+                match kind {
+                    Kind::Toolchain => {
+                        "run `imgpack lock --toolchains` where that toolchain is installed, and commit the file"
+                    }
+                    _ => "run `imgpack lock`, and commit the file",
+                },
+            )),
+            row => Ok(row),
+        }
+    }
+
+    /// Notes what was found for a name without a row. Where there is a lock file, it gets the row.
+    pub fn add(&self, kind: Kind, name: &str, row: Row) {
+        if self.lock.is_some() {
+            let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+            added.entry(kind).or_default().insert(name.to_owned(), row);
+        }
+    }
+
     /// The pinned tool; `None` where the one that is installed decides.
     pub fn toolchain(&self, name: &str) -> Result<Option<ToolIdentity>, Error> {
-        let Some(lock) = &self.lock else { return Ok(None) };
-        match lock.row(Kind::Toolchain, name) {
-            Some(row) => Ok(Some(ToolIdentity { fields: row.clone() })),
-            None if self.strict => Err(Error::usage_with_hint(
-                format!("{LOCK_FILE} has no row `toolchain {name}`"),
-                "run `imgpack lock --toolchains` where that toolchain is installed, and commit the file",
-            )),
-            None => Ok(None),
-        }
+        let row = self.row(Kind::Toolchain, name)?;
+        Ok(row.map(|row| ToolIdentity { fields: row.clone() }))
     }
 
     /// Holds the installed tool, which is about to run, against the pinned one.
@@ -58,10 +76,7 @@ impl<'a> Pins<'a> {
         installed: &ToolIdentity,
     ) -> Result<(), Error> {
         let Some(pinned) = pinned else {
-            if self.lock.is_some() {
-                let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-                added.insert(name.to_owned(), installed.fields.clone());
-            }
+            self.add(Kind::Toolchain, name, installed.fields.clone());
             return Ok(());
         };
         if pinned == installed {
@@ -86,11 +101,10 @@ impl<'a> Pins<'a> {
     /// Adds the rows that were missing to the lock file, and says so.
     pub fn write_added(&self) -> Result<(), Error> {
         let added = std::mem::take(&mut *self.added.lock().unwrap_or_else(PoisonError::into_inner));
-        if added.is_empty() {
-            return Ok(());
-        }
-        for change in lock::update(&self.machine.root, Kind::Toolchain, added)? {
-            self.machine.observer.event(Event::Note(format!("{LOCK_FILE}: added {change}")));
+        for (kind, rows) in added {
+            for change in lock::update(&self.machine.root, kind, rows)? {
+                self.machine.observer.event(Event::Note(format!("{LOCK_FILE}: added {change}")));
+            }
         }
         Ok(())
     }

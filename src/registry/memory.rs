@@ -152,6 +152,11 @@ impl Registry for Memory {
             BlobSource::Bytes(bytes) => bytes.to_vec(),
             BlobSource::File(path) => std::fs::read(path)
                 .map_err(|source| RegistryError::Read { what: path.display().to_string(), source })?,
+            BlobSource::Registry(from) => {
+                let mut bytes = Vec::new();
+                self.blob(from, blob, &mut bytes)?;
+                bytes
+            }
         };
         if BlobDigest::of(&bytes) != blob.digest || bytes.len() as u64 != blob.size {
             return Err(status("PUT", repository, &rest, 400, "DIGEST_INVALID"));

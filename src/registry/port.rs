@@ -33,6 +33,8 @@ pub enum BlobSource {
     File(PathBuf),
     /// Memory; for configs.
     Bytes(Arc<[u8]>),
+    /// Another repository: what is pushed to the same registry is mounted, else streamed from one to the other.
+    Registry(Repository),
 }
 
 /// How a blob came to be in a repository.

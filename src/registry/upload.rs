@@ -171,6 +171,16 @@ impl Http {
                 let request = put.body(Body::wrap_stream(body)).send();
                 send_watched(request, sent, self.patience.stall, answer, progress).await
             }
+            BlobSource::Registry(from) => {
+                let call = Call::new(Method::GET, from, &format!("blobs/{}", blob.digest), Access::Pull)?;
+                let pulled = self.send(&call).await?;
+                if !pulled.status().is_success() {
+                    let what = format!("the blob {} of {from}", blob.digest);
+                    return Err(self.refusal(&call, pulled, &what).await);
+                }
+                of_size(blob, pulled.content_length().unwrap_or(blob.size))?;
+                Some(put.body(Body::wrap_stream(pulled.bytes_stream())).send().await)
+            }
         };
         result.ok_or_else(silent)?.map_err(|error| transport(shown(), url, &error))
     }
