@@ -76,6 +76,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Archive(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
+        ErrorKind::Gone { .. } => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) => Exit::Bug,
@@ -118,6 +119,9 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Lock(error) => Some(error.hint().to_owned()),
+        ErrorKind::Gone { reference, .. } => {
+            Some(format!("`imgpack lock --upgrade {reference}` pins what the tag is now"))
+        }
         ErrorKind::Tree(TreeError::Missing { path, nearest: None }) if is_beside(path, &error.context) => {
             Some("paths are relative to the file that they are written in".to_owned())
         }

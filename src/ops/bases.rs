@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, ErrorKind};
-use super::event::Event;
 use super::pack::pack_layer;
+use super::pins::Pins;
 use super::prepare::Machine;
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
@@ -36,10 +36,11 @@ const BASE_NOTE: &str = "1";
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
+    pins: &'a Pins<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    /// What the tags of a registry named when they were first asked for: the same for all platforms.
+    /// What references of a registry stand for, pinned or first asked for: the same for all platforms.
     resolved: Slots<String, BlobDigest>,
-    /// Why a tag could not be asked for, by its base and platform, until that is told.
+    /// Why that is not known, by its base and platform, until that is told.
     unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
     blobs: Slots<BlobDigest, ()>,
@@ -71,10 +72,11 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 
 impl<'a> Bases<'a> {
     /// No bases yet.
-    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>) -> Self {
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>) -> Self {
         Self {
             machine,
             sources,
+            pins,
             loaded: Slots::default(),
             resolved: Slots::default(),
             unresolved: Mutex::default(),
@@ -149,16 +151,12 @@ impl<'a> Bases<'a> {
         Ok(base)
     }
 
-    /// What a reference names: its own digest, else what its tag is now.
+    /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
     fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        self.resolved.get(text.to_owned(), || {
-            let digest = self.machine.registry.resolve(reference)?.digest;
-            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-            Ok(digest)
-        })
+        self.resolved.get(text.to_owned(), || self.pins.image(text, reference))
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
@@ -257,11 +255,12 @@ impl<'a> Bases<'a> {
         let bytes = match document(digest) {
             Ok(bytes) => bytes,
             Err(error) => match error.downcast::<crate::registry::RegistryError>() {
-                Ok(error) => return Err((*error).into()),
+                Ok(error) => return Err(self.pins.gone(text, (*error).into())),
                 Err(error) => return Err(Error::usage(error.to_string())),
             },
         };
-        Ok(from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)?)
+        from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
+            .map_err(|error| self.pins.gone(text, error.into()))
     }
 }
 

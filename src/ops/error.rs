@@ -3,8 +3,8 @@ use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
-use crate::lock::LockError;
-use crate::model::ReferenceError;
+use crate::lock::{LOCK_FILE, LockError};
+use crate::model::{BlobDigest, ReferenceError};
 use crate::plan::{ComposeError, LayerError, SettingsError};
 use crate::registry::RegistryError;
 use crate::spec::{Problems, SelectError, Site};
@@ -50,6 +50,18 @@ pub enum ErrorKind {
     /// The lock file.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// An image that is pinned, and that its registry does not have.
+    #[error("{LOCK_FILE} pins {reference} to {digest}, which {registry} no longer has")]
+    Gone {
+        /// The name of the row.
+        reference: String,
+        /// The pinned digest.
+        digest: BlobDigest,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        source: RegistryError,
+    },
     /// The sources on the disk.
     #[error(transparent)]
     Tree(#[from] TreeError),
