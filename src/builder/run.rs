@@ -107,8 +107,7 @@ impl<'a> Runner<'a> {
         let shown = show(&command);
         self.write(&format!("$ {shown}"));
         let fetches = command.phase == Phase::Fetch && !self.host.is_offline();
-        let mut words =
-            if fetches { Vec::new() } else { self.host.without_network(self.cancel).to_vec() };
+        let mut words = if fetches { Vec::new() } else { self.host.without_network(self.cancel).to_vec() };
         words.push(command.program.into());
         words.extend(command.args.into_iter().map(|argument| argument.value));
         let invocation = Invocation {

@@ -43,11 +43,8 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
         None => workspace.select_every(&selection.identities).map_err(Error::from),
     }
     .map_err(one)?;
-    let options = BuildOptions {
-        platforms: selection.platforms.clone(),
-        offline: *offline,
-        ..BuildOptions::default()
-    };
+    let options =
+        BuildOptions { platforms: selection.platforms.clone(), offline: *offline, ..BuildOptions::default() };
     let Selection { identities, variant, platforms, sets, jobs } = selection;
     let wanted = LockOptions {
         upgrade: Upgrade { names: upgrade.clone(), toolchains: *toolchains },

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::args::{
-    BuildArguments, CheckArguments, ExplainArguments, Format, PlanArguments, Selection,
-};
+use super::args::{BuildArguments, CheckArguments, ExplainArguments, Format, PlanArguments, Selection};
 use super::cache;
 use super::failure::Exit;
 use super::progress::Mode;

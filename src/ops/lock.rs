@@ -77,9 +77,8 @@ pub fn lock(
         }
         if wanted.whole && !wanted.only_toolchains {
             // Toolchains of other machines are asked for there.
-            let is_left = |kind, name: &str| {
-                kind != Kind::Toolchain && !asked.contains(&(kind, name.to_owned()))
-            };
+            let is_left =
+                |kind, name: &str| kind != Kind::Toolchain && !asked.contains(&(kind, name.to_owned()));
             let left: Vec<(Kind, String)> = lock
                 .rows()
                 .filter(|(kind, name, _)| is_left(*kind, name))
@@ -105,12 +104,7 @@ fn merged(known: Option<&Row>, found: Row, upgraded: bool) -> Option<Row> {
 
 impl Session<'_> {
     /// Looks at everything that one image is built with, and has it pinned; a remark where a pin is kept.
-    fn pin(
-        &self,
-        target: &Target,
-        bases: &Bases<'_>,
-        wanted: &LockOptions,
-    ) -> Result<Option<String>, Error> {
+    fn pin(&self, target: &Target, bases: &Bases<'_>, wanted: &LockOptions) -> Result<Option<String>, Error> {
         self.machine.cancel.check()?;
         if !wanted.only_toolchains {
             self.pins.data_set(&target.spec)?;

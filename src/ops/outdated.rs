@@ -42,10 +42,7 @@ pub enum Now {
 }
 
 /// Every row that can be asked about, in the order of the file, and why others could not be.
-pub fn outdated(
-    machine: &Machine<'_>,
-    specs: Vec<ImageSpec>,
-) -> Result<(Vec<Standing>, Vec<Error>), Error> {
+pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Standing>, Vec<Error>), Error> {
     let Some(lock) = lock::read(&machine.root)? else {
         return Err(Error::usage_with_hint(
             format!("the workspace has no {LOCK_FILE}"),
@@ -123,8 +120,8 @@ fn installed(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<BTreeMap<St
         let Some(build) = &target.spec.build else { continue };
         let platform = target.task.platform;
         let project = session.sources.project(&target.spec, build).map_err(|error| error.of(&target.task))?;
-        let name =
-            builder::toolchain(build, platform, &project).map_err(|error| Error::from(error).of(&target.task))?;
+        let name = builder::toolchain(build, platform, &project)
+            .map_err(|error| Error::from(error).of(&target.task))?;
         let (host, caches, cancel) = (&session.host, &session.caches, machine.cancel);
         if let Ok(tool) = builder::identify(build, platform, &project, host, caches, cancel) {
             found.insert(name, tool.identity.fields);

@@ -10,7 +10,7 @@ use super::prepare::Machine;
 use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
 use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
-use crate::model::{BlobDigest, ImageRef, KeyDigest, Platform};
+use crate::model::{BlobDigest, ImageRef, Platform};
 use crate::registry::RegistryError;
 use crate::spec::{Base, ImageSpec};
 
@@ -141,7 +141,7 @@ impl<'a> Pins<'a> {
         text: &str,
         image: BlobDigest,
         platform: Platform,
-        facts: KeyDigest,
+        facts: BlobDigest,
     ) -> Result<(), Error> {
         let field = format!("{FACTS}{platform}");
         let row = self.lock.as_ref().and_then(|lock| lock.row(Kind::Image, text));
@@ -150,7 +150,9 @@ impl<'a> Pins<'a> {
         let writes = matches!(self.stance, Stance::Pinning(_));
         if let Some(known) = known.filter(|known| !writes && **known != facts.to_string()) {
             return Err(Error::usage_with_hint(
-                format!("{LOCK_FILE} pins {text} with the facts {known} for {platform}, and this imgpack reads {facts} of it"),
+                format!(
+                    "{LOCK_FILE} pins {text} with the facts {known} for {platform}, and this imgpack reads {facts} of it"
+                ),
                 "the lock was written by another imgpack: run `imgpack lock`, and commit the file",
             ));
         }
@@ -163,7 +165,8 @@ impl<'a> Pins<'a> {
 
     /// The same error, or where it says that a pinned image is gone, an error that says so.
     pub fn gone(&self, text: &str, error: Error) -> Error {
-        let pinned = self.lock.as_ref().and_then(|lock| lock.row(Kind::Image, text)?.get(DIGEST)?.parse().ok());
+        let pinned =
+            self.lock.as_ref().and_then(|lock| lock.row(Kind::Image, text)?.get(DIGEST)?.parse().ok());
         let (Some(digest), Ok(reference)) = (pinned, text.parse::<ImageRef>()) else { return error };
         let Error { tasks, context, kind } = error;
         let kind = match *kind {
@@ -200,7 +203,9 @@ impl<'a> Pins<'a> {
                     "{LOCK_FILE} pins {name}@{}, and this imgpack carries {DATA_SET}",
                     pinned.map_or("?", String::as_str)
                 ),
-                format!("use an imgpack that carries it, or pin this one's with `imgpack lock --upgrade {name}`"),
+                format!(
+                    "use an imgpack that carries it, or pin this one's with `imgpack lock --upgrade {name}`"
+                ),
             )),
         }
     }

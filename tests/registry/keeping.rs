@@ -11,7 +11,8 @@ pub(crate) fn start() -> Fake {
     Fake::start(script())
 }
 
-fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
+/// What it answers.
+pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut uploads = 0;

@@ -74,7 +74,8 @@ pub(super) fn fetch(
     environment.insert("GOFLAGS".into(), "-mod=readonly -modcacherw".into());
     if host.is_offline() {
         // Go asks the checksum database itself where no proxy does.
-        environment.extend(environment::set([("GOPROXY", OsStr::new("off")), ("GOSUMDB", OsStr::new("off"))]));
+        environment
+            .extend(environment::set([("GOPROXY", OsStr::new("off")), ("GOSUMDB", OsStr::new("off"))]));
     }
     let proxy = if host.is_offline() { Some("off") } else { settings.get("GOPROXY").map(String::as_str) };
     if let Some(proxy) = proxy.filter(|proxy| !proxy.is_empty())
