@@ -54,7 +54,7 @@ impl Exit {
 
 /// The exit code of an error.
 fn exit(error: &Error) -> Exit {
-    match &*error.kind {
+    match error.kind.own() {
         ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
         ErrorKind::Spec(_)
         | ErrorKind::Lock(_)
@@ -79,7 +79,7 @@ fn exit(error: &Error) -> Exit {
         ErrorKind::Gone { .. } => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
         ErrorKind::Cancelled(_) => Exit::Interrupted,
-        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) => Exit::Bug,
+        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
     }
 }
 
@@ -115,7 +115,7 @@ fn builder_exit(error: &BuilderError) -> Exit {
 
 /// The way out of an error, where one is known.
 fn hint(error: &Error) -> Option<String> {
-    match &*error.kind {
+    match error.kind.own() {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Lock(error) => Some(error.hint().to_owned()),

@@ -1,6 +1,7 @@
 //! The bases of a command, each read once for each platform.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,10 +39,9 @@ pub struct Bases<'a> {
     sources: &'a Sources<'a>,
     pins: &'a Pins<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    /// What references of a registry stand for, pinned or first asked for: the same for all platforms.
-    resolved: Slots<String, BlobDigest>,
-    /// Why that is not known, by its base and platform, until that is told.
-    unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
+    /// What references of a registry stand for, pinned or first asked for: the same for all platforms. Nor is what could
+    /// not be found out asked again.
+    resolved: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
     blobs: Slots<BlobDigest, ()>,
 }
@@ -79,7 +79,6 @@ impl<'a> Bases<'a> {
             pins,
             loaded: Slots::default(),
             resolved: Slots::default(),
-            unresolved: Mutex::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
         }
@@ -115,13 +114,7 @@ impl<'a> Bases<'a> {
             }
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
-                match self.resolved(text, &reference) {
-                    Ok(digest) => digest.to_string(),
-                    Err(error) => {
-                        self.unresolved.lock().ok()?.insert((text.clone(), platform), error);
-                        return None;
-                    }
-                }
+                self.resolved(text, &reference).ok()?.to_string()
             }
         };
         Some(format!("{} {what} {}", name(&spec.base), compressor_name()))
@@ -156,7 +149,10 @@ impl<'a> Bases<'a> {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        self.resolved.get(text.to_owned(), || self.pins.image(text, reference))
+        let Ok(known) = self.resolved.get(text.to_owned(), || {
+            Ok::<_, Infallible>(self.pins.image(text, reference).map_err(|error| Arc::from(error.kind)))
+        });
+        known.map_err(|kind| ErrorKind::Shared(kind).into())
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
@@ -212,11 +208,6 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let told =
-            self.unresolved.lock().ok().and_then(|mut all| all.remove(&(text.to_owned(), import.platform)));
-        if let Some(error) = told {
-            return Err(error);
-        }
         let digest = self.resolved(text, &reference)?;
         let repository = reference.repository();
         let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {

@@ -107,6 +107,9 @@ pub enum ErrorKind {
     /// A file of this machine.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// What several images wait for.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Self>),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -118,6 +121,16 @@ pub enum ErrorKind {
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
         Self { tasks: Vec::new(), context: Vec::new(), kind: Box::new(error.into()) }
+    }
+}
+
+impl ErrorKind {
+    /// What happened, also where several images share it.
+    pub fn own(&self) -> &Self {
+        match self {
+            Self::Shared(kind) => kind.own(),
+            kind => kind,
+        }
     }
 }
 
@@ -165,7 +178,7 @@ impl Error {
     /// Whether it only says that somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(
-            &*self.kind,
+            self.kind.own(),
             ErrorKind::Cancelled(_)
                 | ErrorKind::Base(BaseError::Cancelled(_))
                 | ErrorKind::Builder(BuilderError::Cancelled(_))

@@ -336,6 +336,21 @@ fn a_registry_that_cannot_be_asked_hides_no_other() {
 }
 
 #[test]
+fn what_cannot_be_asked_is_asked_once_for_all_images() {
+    let server = Fake::start(|_| Reply::status(403));
+    let env = Env::new();
+    for name in ["api", "web"] {
+        env.spec(name, &format!("base: {}/acme/base:1\n", server.address));
+    }
+    let said = env.fails(4, &["build", "--quiet"]).replace(&server.address.to_string(), "[registry]");
+    assert!(
+        said.starts_with("error: api, web (linux/amd64, linux/arm64): [registry] refuses access"),
+        "{said}"
+    );
+    assert_eq!(server.lines(), ["HEAD /v2/acme/base/manifests/1", "GET /v2/acme/base/manifests/1"]);
+}
+
+#[test]
 fn the_data_that_imgpack_carries() {
     let mut env = Env::with_files();
     env.spec("web", "base: static\nfiles: { /etc/web: ../conf }\n");
