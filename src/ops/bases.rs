@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
-use super::prepare::Machine;
+use super::prepare::{Machine, Target};
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{
@@ -16,19 +16,23 @@ use crate::base::{
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
+use crate::lock::Kind;
 use crate::model::{
     BaseFacts, BlobDigest, Class, Compression, Descriptor, ImageRef, KeyDigest, MediaType, Platform,
 };
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::{IoError, fs};
+use crate::system::{IoError, fs, parallel};
 use crate::tar::Framing;
 
 /// How layers that a base has as plain tars are compressed.
 fn compressor_name() -> String {
     format!("{}, pieces of {PIECE} bytes", Framing::new(Compression::GZIP).name())
 }
+
+/// Questions to registries that are on their way at once.
+const QUESTIONS: usize = 16;
 
 /// Raised when reading the same file gives another base.
 const BASE_NOTE: &str = "1";
@@ -142,6 +146,25 @@ impl<'a> Bases<'a> {
         // What could not be noted is read again.
         let _: Result<(), IoError> = store.put_record(&note, &base);
         Ok(base)
+    }
+
+    /// Asks what the references of these targets' bases stand for, all at once, where neither they nor the lock say it.
+    pub fn resolve(&self, targets: &[Target]) {
+        let mut unknown = BTreeMap::new();
+        for target in targets {
+            if let Base::Registry(text) = &target.spec.base
+                && !self.pins.has_row(Kind::Image, text)
+                && let Ok(reference) = text.parse::<ImageRef>()
+                && reference.digest().is_none()
+            {
+                unknown.insert(text, reference);
+            }
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        if unknown.len() > 1 {
+            // What goes wrong is told where the base is needed.
+            parallel(QUESTIONS, &unknown, |(text, reference)| drop(self.resolved(text, reference)));
+        }
     }
 
     /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
