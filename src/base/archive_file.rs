@@ -40,7 +40,7 @@ impl ArchiveFile {
         };
         let mut file = fs::open(path)?;
         let (packing, mut tar) = tar::open_packed(import.watched(&file)).map_err(broken)?;
-        if packing == Packing::Gzip {
+        if packing != Packing::Plain {
             let mut unpacked =
                 tempfile::tempfile().map_err(IoError::of("create a file in", std::env::temp_dir()))?;
             let copied = io::copy(&mut (&mut tar).take(ARCHIVE_LIMIT + 1), &mut unpacked);

@@ -144,9 +144,12 @@ impl BaseError {
     /// The way out, where one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MediaType { base, media_type } if media_type.ends_with("+zstd") => Some(format!(
-                "zstd layers are not supported yet; copy {base} with gzip layers and use the copy"
-            )),
+            Self::MediaType { base, media_type } if media_type.contains("manifest.v1+") => {
+                Some(format!("images of that age have to be pushed anew: copy {base} with a tool of today"))
+            }
+            Self::Platform { base, platform, found } if !found.is_empty() => {
+                Some(format!("leave {platform} out of `platforms`, or choose another base than {base}"))
+            }
             Self::Ambiguous { .. } => Some("keep one image in it".to_owned()),
             _ => None,
         }

@@ -51,6 +51,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         created,
         keep_going: arguments.keep_going,
         locked: arguments.locked,
+        layers: arguments.load || !arguments.outputs.is_empty(),
     };
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());

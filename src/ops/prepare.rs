@@ -58,6 +58,8 @@ pub struct BuildOptions {
     pub keep_going: bool,
     /// Use exactly what the lock file says.
     pub locked: bool,
+    /// A local output follows: the layers of registries' bases are kept.
+    pub layers: bool,
 }
 
 /// One image for one platform on its way.
@@ -118,6 +120,7 @@ pub struct Session<'a> {
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
     platforms: &'a [Platform],
+    layers: bool,
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
     pub(super) closures: Closures<'a>,
@@ -137,6 +140,7 @@ impl<'a> Session<'a> {
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
             platforms: &options.platforms,
+            layers: options.layers,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
             closures: Closures::new(machine.store),
@@ -158,7 +162,7 @@ impl<'a> Session<'a> {
 
     /// The bases of this command.
     pub fn bases(&self) -> Bases<'_> {
-        Bases::new(self.machine, &self.sources)
+        Bases::new(self.machine, &self.sources, self.layers)
     }
 
     /// Hashes the sources of builders.
