@@ -75,6 +75,19 @@ pub(super) struct Manifest {
     pub(super) urls: BTreeMap<BlobDigest, Vec<String>>,
 }
 
+impl Manifest {
+    /// Says of a layer that is not to be distributed where it is.
+    fn elsewhere(&self, error: BaseError) -> BaseError {
+        match error {
+            BaseError::Fetch { base, digest, source } => match self.urls.get(&digest) {
+                Some(urls) => BaseError::Elsewhere { base, layer: digest, urls: urls.clone(), source },
+                None => BaseError::Fetch { base, digest, source },
+            },
+            other => other,
+        }
+    }
+}
+
 /// Looks for the image of a platform.
 pub(super) struct Search<'a, 'b> {
     pub(super) import: &'a Import<'b>,
@@ -215,7 +228,8 @@ pub(super) fn load(
 ) -> Result<BaseImage, BaseError> {
     let bytes = read_document(import, &manifest.config, CONFIG_LIMIT, fetch)?;
     let parsed = ParsedConfig::parse(import, &format!("the config {}", manifest.config.digest), &bytes)?;
-    let mut base = assemble(import, parsed, &manifest.layers, fetch)?;
+    let mut base =
+        assemble(import, parsed, &manifest.layers, fetch).map_err(|error| manifest.elsewhere(error))?;
     base.name = name.map(str::to_owned);
     base.digest = Some(manifest.digest);
     for layer in &mut base.layers {

@@ -8,7 +8,9 @@ use super::build::Built;
 use super::error::Error;
 use super::event::{Event, Observer};
 use super::prepare::Machine;
+use crate::base::BaseError;
 use crate::model::{BlobDigest, Descriptor, Repository};
+use crate::registry::RegistryError;
 use crate::system::parallel;
 
 /// Blobs on their way at once, whatever the number of processors.
@@ -106,9 +108,11 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
         return Ok(());
     }
     let downloads = Downloads::new(observer);
+    let mut expected: BTreeMap<&Repository, Vec<&Descriptor>> = BTreeMap::new();
     for (blob, from, _) in missing.values() {
-        downloads.expect(from, [*blob]);
+        expected.entry(from).or_default().push(blob);
     }
+    expected.into_iter().for_each(|(from, blobs)| downloads.expect(from, blobs));
     // The largest first, so that none is left alone at the end.
     let mut missing: Vec<_> = missing.into_values().collect();
     missing.sort_by_key(|(blob, _, _)| std::cmp::Reverse(blob.size));
@@ -117,7 +121,7 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
         let mut stored = store.write_blob()?;
         registry
             .blob(from, blob, &mut downloads.counted(from, blob, &mut stored))
-            .map_err(|error| elsewhere(error.into(), blob, urls))?;
+            .map_err(|error| elsewhere(error, from, blob, urls))?;
         stored.finish()?;
         Ok::<_, Error>(())
     });
@@ -126,11 +130,10 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
 }
 
 /// Says of a layer that is not to be distributed where it is.
-fn elsewhere(error: Error, blob: &Descriptor, urls: &[String]) -> Error {
-    match urls.first() {
-        Some(url) => {
-            error.about(format!("the layer {} is not to be distributed, and is at {url}", blob.digest))
-        }
-        None => error,
+fn elsewhere(error: RegistryError, from: &Repository, blob: &Descriptor, urls: &[String]) -> Error {
+    if urls.is_empty() {
+        return error.into();
     }
+    let (base, urls) = (from.to_string(), urls.to_vec());
+    BaseError::Elsewhere { base, layer: blob.digest, urls, source: error.into() }.into()
 }

@@ -17,6 +17,7 @@ mod keeping;
 mod lock;
 mod output;
 mod plan;
+mod pulled;
 mod pushing;
 mod registry;
 mod signals;

@@ -9,7 +9,7 @@ fn three(blobs: &mut Blobs) -> Descriptor {
     let tars = [
         tar_of(&[("etc/passwd", b"root"), ("data/users", b"linked")]),
         link("etc/group", "/data/users"),
-        tar_of(&[("big", &[7; 300_000])]),
+        tar_of(&[("big", &vec![7; 300_000])]),
     ];
     let layers = [
         blobs.add(MediaType::OciLayerTar, &tars[0]),
