@@ -88,7 +88,9 @@ fn base_exit(error: &BaseError) -> Exit {
         BaseError::Store { .. } => Exit::Machine,
         BaseError::Io(error) if !error.is_not_found() => Exit::Machine,
         // What a layout of the workspace has not is no matter of the network.
-        BaseError::Fetch { source, .. } => source.downcast_ref().map_or(Exit::Usage, registry_exit),
+        BaseError::Fetch { source, .. } | BaseError::Elsewhere { source, .. } => {
+            source.downcast_ref().map_or(Exit::Usage, registry_exit)
+        }
         BaseError::Cancelled(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }

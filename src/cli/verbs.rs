@@ -48,6 +48,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         keep_going: arguments.keep_going,
         locked: arguments.locked,
         offline: arguments.offline,
+        layers: arguments.load || !arguments.outputs.is_empty(),
     };
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());

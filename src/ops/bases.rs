@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
@@ -18,7 +19,8 @@ use crate::base::{
 };
 use crate::lock::Kind;
 use crate::model::{
-    BaseFacts, BlobDigest, Class, Compression, Descriptor, ImageRef, KeyDigest, MediaType, Platform,
+    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
+    Repository,
 };
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
@@ -35,7 +37,7 @@ fn compressor_name() -> String {
 const QUESTIONS: usize = 16;
 
 /// Raised when reading the same file gives another base.
-const BASE_NOTE: &str = "1";
+const BASE_NOTE: &str = "2";
 
 /// The bases of one command.
 pub struct Bases<'a> {
@@ -47,7 +49,11 @@ pub struct Bases<'a> {
     /// not be found out asked again.
     resolved: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
-    blobs: Slots<BlobDigest, ()>,
+    /// Blobs and notes of bases that were brought.
+    blobs: Slots<Digest, ()>,
+    downloads: Downloads<'a>,
+    /// Whether a local output needs every layer.
+    layers: bool,
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
@@ -75,8 +81,13 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 }
 
 impl<'a> Bases<'a> {
-    /// No bases yet.
-    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>) -> Self {
+    /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
+    pub fn new(
+        machine: &'a Machine<'a>,
+        sources: &'a Sources<'a>,
+        pins: &'a Pins<'a>,
+        layers: bool,
+    ) -> Self {
         Self {
             machine,
             sources,
@@ -85,10 +96,12 @@ impl<'a> Bases<'a> {
             resolved: Slots::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
+            downloads: Downloads::new(machine.observer),
+            layers,
         }
     }
 
-    /// The base of `spec` for a platform, its layers in the store.
+    /// The base of `spec` for a platform. Its layers are in the store, but for those of a registry's base.
     pub fn load(&self, spec: &ImageSpec, platform: Platform) -> Result<Arc<BaseImage>, Error> {
         let name = name(&spec.base);
         let slot = match spec.base {
@@ -179,9 +192,14 @@ impl<'a> Bases<'a> {
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
-        let store = StoreForBases { store: self.machine.store, blobs: &self.blobs };
-        let import =
-            Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
+        let reference: Option<ImageRef> = match base {
+            Base::Registry(text) => Some(text.parse().map_err(ErrorKind::from)?),
+            _ => None,
+        };
+        let from = reference.as_ref().map(|reference| (&self.downloads, reference.repository()));
+        let store = StoreForBases { store: self.machine.store, blobs: &self.blobs, from };
+        let layers = self.layers || from.is_none();
+        let import = Import { base: name, platform, store: &store, layers, cancel: self.machine.cancel };
         let framing = Framing::new(Compression::GZIP);
         let name_of_method = compressor_name();
         let press = &self.machine.press;
@@ -202,7 +220,7 @@ impl<'a> Bases<'a> {
                 })?;
                 from_rootfs(&import, &self.sources.located(file)?, &compressor)?
             }
-            Base::Registry(reference) => self.pulled(&import, reference)?,
+            Base::Registry(text) => self.pulled(&import, text)?,
         })
     }
 
@@ -221,12 +239,12 @@ impl<'a> Bases<'a> {
         for layer in &planned {
             let Machine { store, press, cancel, .. } = self.machine;
             let (layer, _) = pack_layer(store, press, layer, Compression::default(), false, cancel)?;
-            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")) });
+            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")), urls: Vec::new() });
         }
-        Ok(BaseImage { config, layers, facts, name: None, digest: None })
+        Ok(BaseImage { config, layers, facts, ..BaseImage::default() })
     }
 
-    /// A base of a registry: what its tag or digest names now, with every blob that the store does not have.
+    /// A base of a registry: what its tag or digest names now. Documents are kept; of layers what [`Import::layers`] says.
     fn pulled(&self, import: &Import<'_>, text: &str) -> Result<BaseImage, Error> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
@@ -264,7 +282,7 @@ impl<'a> Bases<'a> {
                 })?;
                 return Ok(writer.write_all(&bytes)?);
             }
-            Ok(registry.blob(repository, blob, writer)?)
+            Ok(registry.blob(repository, blob, &mut self.downloads.counted(repository, blob, writer))?)
         };
         let bytes = match document(digest) {
             Ok(bytes) => bytes,
@@ -273,8 +291,10 @@ impl<'a> Bases<'a> {
                 Err(error) => return Err(Error::usage(error.to_string())),
             },
         };
-        from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
-            .map_err(|error| self.pins.gone(text, error.into()))
+        let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
+            .map_err(|error| self.pins.gone(text, error.into()))?;
+        base.repository = Some(repository.clone());
+        Ok(base)
     }
 }
 
@@ -340,7 +360,9 @@ fn compress(
 /// The store as bases see it.
 struct StoreForBases<'a> {
     store: &'a Store,
-    blobs: &'a Slots<BlobDigest, ()>,
+    blobs: &'a Slots<Digest, ()>,
+    /// Where layers come from.
+    from: Option<(&'a Downloads<'a>, &'a Repository)>,
 }
 
 impl BlobStore for StoreForBases<'_> {
@@ -350,10 +372,16 @@ impl BlobStore for StoreForBases<'_> {
 
     fn once(
         &self,
-        digest: &BlobDigest,
+        digest: &Digest,
         work: &mut dyn FnMut() -> Result<(), BaseError>,
     ) -> Result<(), BaseError> {
         self.blobs.get(*digest, work)
+    }
+
+    fn expect(&self, layers: &[Descriptor]) {
+        if let Some((downloads, repository)) = self.from {
+            downloads.expect(repository, layers);
+        }
     }
 
     fn put(

@@ -11,6 +11,7 @@ pub mod closure;
 pub mod compile;
 pub mod contents;
 pub mod deliver;
+mod downloads;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.

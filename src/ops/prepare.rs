@@ -60,6 +60,8 @@ pub struct BuildOptions {
     pub locked: bool,
     /// Builders fetch nothing. Registries are the machine's, which then has [`crate::registry::Offline`].
     pub offline: bool,
+    /// A local output follows: the layers of registries' bases are kept.
+    pub layers: bool,
 }
 
 /// One image for one platform on its way.
@@ -120,6 +122,7 @@ pub struct Session<'a> {
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
     platforms: &'a [Platform],
+    layers: bool,
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
     pub(super) closures: Closures<'a>,
@@ -145,6 +148,7 @@ impl<'a> Session<'a> {
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
             platforms: &options.platforms,
+            layers: options.layers,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
             closures: Closures::new(machine.store),
@@ -168,7 +172,7 @@ impl<'a> Session<'a> {
 
     /// The bases of this command.
     pub fn bases(&self) -> Bases<'_> {
-        Bases::new(self.machine, &self.sources, &self.pins)
+        Bases::new(self.machine, &self.sources, &self.pins, self.layers)
     }
 
     /// Hashes the sources of builders.

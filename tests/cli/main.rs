@@ -19,6 +19,7 @@ mod offline;
 mod output;
 mod pinning;
 mod plan;
+mod pulled;
 mod pushing;
 mod registry;
 mod signals;
