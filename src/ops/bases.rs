@@ -1,13 +1,14 @@
 //! The bases of a command, each read once for each platform.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
-use super::event::Event;
 use super::pack::pack_layer;
+use super::pins::Pins;
 use super::prepare::Machine;
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
@@ -38,11 +39,11 @@ const BASE_NOTE: &str = "2";
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
+    pins: &'a Pins<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    /// What the tags of a registry named when they were first asked for: the same for all platforms.
-    resolved: Slots<String, BlobDigest>,
-    /// Why a tag could not be asked for, by its base and platform, until that is told.
-    unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
+    /// What references of a registry stand for, pinned or first asked for: the same for all platforms. Nor is what could
+    /// not be found out asked again.
+    resolved: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
     /// Blobs and notes of bases that were brought.
     blobs: Slots<Digest, ()>,
@@ -77,13 +78,18 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 
 impl<'a> Bases<'a> {
     /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
-    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, layers: bool) -> Self {
+    pub fn new(
+        machine: &'a Machine<'a>,
+        sources: &'a Sources<'a>,
+        pins: &'a Pins<'a>,
+        layers: bool,
+    ) -> Self {
         Self {
             machine,
             sources,
+            pins,
             loaded: Slots::default(),
             resolved: Slots::default(),
-            unresolved: Mutex::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
             downloads: Downloads::new(machine.observer),
@@ -121,13 +127,7 @@ impl<'a> Bases<'a> {
             }
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
-                match self.resolved(text, &reference) {
-                    Ok(digest) => digest.to_string(),
-                    Err(error) => {
-                        self.unresolved.lock().ok()?.insert((text.clone(), platform), error);
-                        return None;
-                    }
-                }
+                self.resolved(text, &reference).ok()?.to_string()
             }
         };
         Some(format!("{} {what} {}", name(&spec.base), compressor_name()))
@@ -157,16 +157,15 @@ impl<'a> Bases<'a> {
         Ok(base)
     }
 
-    /// What a reference names: its own digest, else what its tag is now.
+    /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
     fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        self.resolved.get(text.to_owned(), || {
-            let digest = self.machine.registry.resolve(reference)?.digest;
-            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-            Ok(digest)
-        })
+        let Ok(known) = self.resolved.get(text.to_owned(), || {
+            Ok::<_, Infallible>(self.pins.image(text, reference).map_err(|error| Arc::from(error.kind)))
+        });
+        known.map_err(|kind| ErrorKind::Shared(kind).into())
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
@@ -227,11 +226,6 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let told =
-            self.unresolved.lock().ok().and_then(|mut all| all.remove(&(text.to_owned(), import.platform)));
-        if let Some(error) = told {
-            return Err(error);
-        }
         let digest = self.resolved(text, &reference)?;
         let repository = reference.repository();
         let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
@@ -270,11 +264,12 @@ impl<'a> Bases<'a> {
         let bytes = match document(digest) {
             Ok(bytes) => bytes,
             Err(error) => match error.downcast::<crate::registry::RegistryError>() {
-                Ok(error) => return Err((*error).into()),
+                Ok(error) => return Err(self.pins.gone(text, (*error).into())),
                 Err(error) => return Err(Error::usage(error.to_string())),
             },
         };
-        let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)?;
+        let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
+            .map_err(|error| self.pins.gone(text, error.into()))?;
         base.repository = Some(repository.clone());
         Ok(base)
     }

@@ -23,6 +23,7 @@ pub mod image_record;
 pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+pub mod outdated;
 pub mod pack;
 pub mod pins;
 pub mod prepare;

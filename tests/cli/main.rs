@@ -15,7 +15,9 @@ mod fresh;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod offline;
 mod output;
+mod pinning;
 mod plan;
 mod pulled;
 mod pushing;

@@ -11,6 +11,7 @@ pub(crate) fn start() -> Fake {
     Fake::start(script())
 }
 
+/// What it answers.
 pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
