@@ -22,6 +22,10 @@ mod pulling;
 mod pushing;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/resume.rs"]
+mod resume;
+#[path = "registry/sessions.rs"]
+mod sessions;
 #[path = "registry/tls.rs"]
 mod tls;
 

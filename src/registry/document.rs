@@ -14,7 +14,7 @@ use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-fn call(method: Method, reference: &ImageRef, access: Access) -> Result<Call<'_>, RegistryError> {
+fn call<'a>(method: Method, reference: &'a ImageRef, access: Access<'a>) -> Result<Call<'a>, RegistryError> {
     let rest = format!("manifests/{}", reference.key());
     let mut call = Call::new(method, reference.repository(), &rest, access)?;
     call.accept = Some(ACCEPT);

@@ -146,7 +146,7 @@ impl Registry for Memory {
         }
         self.state().log.push(format!("asked {repository} {}", blob.digest));
         if self.has_blob(repository, blob.digest)? {
-            return Ok(Pushed { existed: true, sent: 0 });
+            return Ok(Pushed::EXISTED);
         }
         let bytes = match source {
             BlobSource::Bytes(bytes) => bytes.to_vec(),
@@ -165,7 +165,7 @@ impl Registry for Memory {
         let mut state = self.state();
         state.log.push(format!("blob {repository} {}", blob.digest));
         state.repositories.entry(repository.clone()).or_default().blobs.insert(blob.digest, bytes);
-        Ok(Pushed { existed: false, sent: blob.size })
+        Ok(Pushed { sent: blob.size, ..Pushed::default() })
     }
 
     fn push_manifest(

@@ -38,12 +38,23 @@ pub enum BlobSource {
 }
 
 /// How a blob came to be in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// Whether it was there before.
     pub existed: bool,
+    /// Whether the registry took it over from another of its repositories.
+    pub mounted: bool,
     /// Bytes that were sent, those of failed tries not counted.
     pub sent: u64,
+    /// Bytes that had to be sent once more, as a try failed.
+    pub resent: u64,
+}
+
+impl Pushed {
+    /// It was there; nothing was sent.
+    pub const EXISTED: Self = Self { existed: true, mounted: false, sent: 0, resent: 0 };
+    /// It was taken over from another repository; nothing was sent.
+    pub const MOUNTED: Self = Self { existed: false, mounted: true, sent: 0, resent: 0 };
 }
 
 /// Registries, all of them: a repository says which one is meant. Everything that is read is checked against size and

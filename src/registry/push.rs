@@ -82,8 +82,12 @@ pub struct PushSummary {
     pub blobs_sent: usize,
     /// Blobs that were in their repository before. Blobs of unchanged images are not looked at and not counted.
     pub blobs_existed: usize,
+    /// Blobs that their registry took over from another of its repositories.
+    pub blobs_mounted: usize,
     /// Bytes of blobs that were sent.
     pub bytes_sent: u64,
+    /// Bytes that had to be sent once more, as a try failed.
+    pub bytes_resent: u64,
 }
 
 /// One image of a [`PushSummary`].
@@ -163,7 +167,7 @@ pub fn push(
         result => {
             result?;
             for Sending { repository, blob, .. } in known {
-                let there = Pushed { existed: true, sent: 0 };
+                let there = Pushed::EXISTED;
                 observer.stored(repository, blob, there);
                 pushed.push(there);
             }
@@ -190,9 +194,11 @@ pub fn push(
     let blobs = || pushed.iter().chain(job.early.values());
     Ok(PushSummary {
         images: images.collect(),
-        blobs_sent: blobs().filter(|pushed| !pushed.existed).count(),
+        blobs_sent: blobs().filter(|pushed| !pushed.existed && !pushed.mounted).count(),
         blobs_existed: blobs().filter(|pushed| pushed.existed).count(),
+        blobs_mounted: blobs().filter(|pushed| pushed.mounted).count(),
         bytes_sent: blobs().map(|pushed| pushed.sent).sum(),
+        bytes_resent: blobs().map(|pushed| pushed.resent).sum(),
     })
 }
 
