@@ -225,7 +225,14 @@ impl PushObserver for Watcher<'_> {
     fn sending(&self, repository: &Repository, blob: &Descriptor, sent: u64) {
         self.tell(repository, blob, sent);
     }
-    fn stored(&self, repository: &Repository, blob: &Descriptor, _pushed: Pushed) {
-        self.tell(repository, blob, blob.size);
+    fn stored(&self, repository: &Repository, blob: &Descriptor, pushed: Pushed) {
+        if pushed.sent > 0 || blob.size == 0 {
+            return self.tell(repository, blob, blob.size);
+        }
+        // It was there, or the registry took it over: there is less to send than was expected.
+        let mut state = self.state();
+        state.sent.remove(&(repository.clone(), blob.digest));
+        let before = state.total;
+        state.total = before.map(|total| total.saturating_sub(blob.size));
     }
 }

@@ -252,6 +252,17 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// A tag that names something else and does not move.
+    #[error("{reference} exists as {found} and was not moved")]
+    Kept {
+        /// The reference with the tag.
+        reference: String,
+        /// What it names.
+        found: BlobDigest,
+        /// The registry's refusal.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -304,6 +315,8 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use super::auth::{Access, Auth, Grant};
 use super::challenge::Challenge;
 use super::clients::{Clients, Patience, deepest};
 use super::error::{Cause, Detail, Looked, RegistryError, Request, one_line};
+use super::holders::Holders;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
 use crate::model::Repository;
@@ -25,6 +26,7 @@ const DETAIL: usize = 64 * 1024;
 pub(super) struct Http {
     pub(super) clients: Clients,
     pub(super) auth: Auth,
+    pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
 }

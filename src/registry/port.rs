@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub trait Registry: Send + Sync {
     /// nothing, or the registry does not say.
     fn present(&self, reference: &ImageRef) -> Result<Option<BlobDigest>, RegistryError>;
 
-    /// Sends a blob unless it is there. `progress` gets the bytes of it sent so far; the number falls back when the
+    /// Sends a blob unless it is there, or can be mounted from a repository that is known to hold it. `progress` gets the bytes of it sent so far; the number falls back when the
     /// blob has to be sent again.
     fn push_blob(
         &self,
@@ -102,4 +103,8 @@ pub trait Registry: Send + Sync {
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<(), RegistryError>;
+
+    /// Tells that a repository holds these blobs: what is pushed to another one of its registry is mounted from it. What
+    /// was pushed or pulled here is known without. Where it proves wrong the bytes are sent.
+    fn holds(&self, _repository: &Repository, _blobs: &BTreeSet<BlobDigest>) {}
 }

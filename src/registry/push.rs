@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::RegistryError;
 use super::port::{BlobSource, Pushed, Registry};
-use super::uploads::Early;
+use super::uploads::{Early, Uploads};
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 
 /// A manifest or index to be stored, its exact bytes.
@@ -128,6 +128,12 @@ pub fn push(
         .map(|(image, _)| image)
         .collect();
 
+    for (image, missing) in job.images.iter().zip(&missing) {
+        registry.holds(&image.repository, &missing.there);
+        if !missing.content {
+            registry.holds(&image.repository, &image.blobs.iter().map(|(blob, _)| blob.digest).collect());
+        }
+    }
     let there: BTreeSet<(&Repository, BlobDigest)> = job
         .images
         .iter()
@@ -150,18 +156,10 @@ pub fn push(
         .partition(|blob| there.contains(&(blob.repository, blob.blob.digest)));
     // The largest first, so that none is left alone at the end.
     unknown.sort_by_key(|sending| std::cmp::Reverse(sending.blob.size));
-    let send = |sending: &Sending<'_>| {
-        let Sending { repository, blob, source } = sending;
-        let pushed = registry.push_blob(repository, blob, source, &|sent| {
-            observer.sending(repository, blob, sent);
-        })?;
-        observer.stored(repository, blob, pushed);
-        Ok(pushed)
-    };
-    let mut pushed = in_parallel(job.parallel, &unknown, send)?;
+    let mut pushed = send(registry, job.parallel, &unknown, observer)?;
     match documents(registry, job.parallel, &wanted) {
         Err(error) if !known.is_empty() && error.is_missing_part() => {
-            pushed.extend(in_parallel(job.parallel, &known, send)?);
+            pushed.extend(send(registry, job.parallel, &known, observer)?);
             documents(registry, job.parallel, &wanted)?;
         }
         result => {
@@ -207,6 +205,22 @@ struct Sending<'a> {
     repository: &'a Repository,
     blob: &'a Descriptor,
     source: &'a BlobSource,
+}
+
+/// Sends blobs, each to one repository of a registry before the others.
+fn send(
+    registry: &dyn Registry,
+    parallel: usize,
+    blobs: &[Sending<'_>],
+    observer: &dyn PushObserver,
+) -> Result<Vec<Pushed>, RegistryError> {
+    std::thread::scope(|scope| {
+        let uploads = Uploads::new(scope, registry, observer, parallel);
+        for Sending { repository, blob, source } in blobs {
+            uploads.add(repository, blob, (*source).clone());
+        }
+        Ok(uploads.finish()?.into_values().collect())
+    })
 }
 
 /// Stores manifests, then the indexes over them.
@@ -396,7 +410,7 @@ mod tests {
             let log = registry.log();
             let kind = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
                 ["present", ..] => 0,
-                ["asked" | "blob", ..] => 1,
+                ["asked" | "blob" | "mounted", ..] => 1,
                 ["manifest", key] if key.contains("@sha256") => 2,
                 ["index", key] if key.contains("@sha256") => 3,
                 ["manifest" | "index", _] => 4,
@@ -404,9 +418,11 @@ mod tests {
             };
             let kinds: Vec<_> = log.iter().map(kind).collect();
             assert!(kinds.is_sorted(), "{log:#?}");
-            // {} x y shared in a, {} x shared in b: each once in its repository.
-            assert_eq!(log.iter().filter(|line| line.starts_with("blob")).count(), 7, "{log:#?}");
-            assert_eq!((summary.blobs_sent, summary.blobs_existed), (7, 0));
+            // {} x y shared in a, {} x shared in b: each sent once, and mounted where else it is needed.
+            let count = |kind: &str| log.iter().filter(|line| line.starts_with(kind)).count();
+            assert_eq!((count("blob"), count("mounted")), (4, 3), "{log:#?}");
+            let counts = (summary.blobs_sent, summary.blobs_mounted, summary.blobs_existed);
+            assert_eq!((counts, summary.bytes_sent), ((4, 3, 0), 10));
             assert!(summary.images.iter().all(|image| !image.unchanged));
             assert_eq!(registry.tags(&"r.example/a".parse().unwrap()).unwrap(), ["latest", "v1"]);
         }

@@ -49,12 +49,13 @@ impl<'a> Session<'a> {
     /// The session that the answer to a POST stands for.
     pub(super) async fn begun(
         http: &Http,
-        call: &Call<'a>,
+        repository: &'a Repository,
+        call: &Call<'_>,
         headers: &HeaderMap,
     ) -> Result<Self, RegistryError> {
-        let url = http.location(call.repository, &call.request(), &call.url, headers).await?;
+        let url = http.location(repository, &call.request(), &call.url, headers).await?;
         let least = headers.get("oci-chunk-min-length").and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Self { repository: call.repository, url, least: least.unwrap_or(0), stored: 0, handed: 0 })
+        Ok(Self { repository, url, least: least.unwrap_or(0), stored: 0, handed: 0 })
     }
 
     /// Takes over a new Location, where an answer has one.

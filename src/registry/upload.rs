@@ -25,8 +25,10 @@ const FAULTS: u32 = 100;
 
 /// What a POST came to.
 pub(super) enum Begun<'a> {
-    /// The registry had the blob.
+    /// The blob is there.
     Stored,
+    /// It was taken over from another repository.
+    Mounted,
     Session(Session<'a>),
 }
 
@@ -59,13 +61,22 @@ impl Http {
         progress: &dyn Fn(u64),
     ) -> Result<Pushed, RegistryError> {
         if self.has_blob(repository, blob.digest, Access::Push).await? {
+            self.holders.add(repository, blob.digest);
             return Ok(Pushed::EXISTED);
         }
+        let input = Input::open(self, blob, source)?;
+        if let BlobSource::Registry(from) = source {
+            self.holders.add(from, blob.digest);
+        }
+        let begun = match self.mount(repository, blob.digest).await? {
+            Some(begun) => begun,
+            None => self.begin(repository).await?,
+        };
         let upload = Upload {
             http: self,
             repository,
             blob,
-            input: Input::open(self, blob, source)?,
+            input,
             progress,
             handed: 0,
             most: 0,
@@ -75,7 +86,9 @@ impl Http {
             faults: 0,
             challenged: false,
         };
-        upload.run(self.begin(repository).await?).await
+        let pushed = upload.run(begun).await?;
+        self.holders.add(repository, blob.digest);
+        Ok(pushed)
     }
 
     /// Opens a session.
@@ -86,7 +99,7 @@ impl Http {
         let response = self.send(&call).await?;
         match response.status().as_u16() {
             201 => Ok(Begun::Stored),
-            202 => Ok(Begun::Session(Session::begun(self, &call, response.headers()).await?)),
+            202 => Ok(Begun::Session(Session::begun(self, repository, &call, response.headers()).await?)),
             200..=399 => Err(RegistryError::Protocol {
                 request: Box::new(call.request()),
                 reason: format!("{} instead of 202 for an upload", response.status()),
@@ -153,6 +166,7 @@ impl<'a> Upload<'a> {
         loop {
             let mut session = match next {
                 Begun::Stored => return Ok(self.pushed()),
+                Begun::Mounted => return Ok(Pushed::MOUNTED),
                 Begun::Session(session) => session,
             };
             next = match self.advance(&mut session).await {
