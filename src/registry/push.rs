@@ -60,8 +60,8 @@ pub struct PushJob<'a> {
 
 /// Told about a push while it goes on, from several threads.
 pub trait PushObserver: Sync {
-    /// How many blobs are looked at, those sent before left out, and their bytes; before the first.
-    fn planned(&self, _blobs: usize, _bytes: u64) {}
+    /// The blobs that are going to be asked for, those sent before left out; before the first.
+    fn planned(&self, _blobs: &[(&Repository, &Descriptor)]) {}
     /// How much of a blob was sent; falls back when it has to be sent again.
     fn sending(&self, _repository: &Repository, _blob: &Descriptor, _sent: u64) {}
     /// A blob is in the repository.
@@ -149,13 +149,13 @@ pub fn push(
             blobs.entry((&image.repository, blob.digest)).or_insert((blob, source));
         }
     }
-    observer.planned(blobs.len(), blobs.values().map(|(blob, _)| blob.size).sum());
     let (known, mut unknown): (Vec<_>, Vec<_>) = blobs
         .into_iter()
         .map(|((repository, _), (blob, source))| Sending { repository, blob, source })
         .partition(|blob| there.contains(&(blob.repository, blob.blob.digest)));
     // The largest first, so that none is left alone at the end.
     unknown.sort_by_key(|sending| std::cmp::Reverse(sending.blob.size));
+    observer.planned(&unknown.iter().map(|sending| (sending.repository, sending.blob)).collect::<Vec<_>>());
     let mut pushed = send(registry, job.parallel, &unknown, observer)?;
     match documents(registry, job.parallel, &wanted) {
         Err(error) if !known.is_empty() && error.is_missing_part() => {
@@ -532,9 +532,9 @@ mod tests {
         #[derive(Default)]
         struct Sum(Mutex<(usize, u64, u64, Vec<String>)>);
         impl PushObserver for Sum {
-            fn planned(&self, blobs: usize, bytes: u64) {
+            fn planned(&self, blobs: &[(&Repository, &Descriptor)]) {
                 let mut sum = self.0.lock().unwrap();
-                (sum.0, sum.1) = (blobs, bytes);
+                (sum.0, sum.1) = (blobs.len(), blobs.iter().map(|(_, blob)| blob.size).sum());
             }
             fn stored(&self, _: &Repository, _: &Descriptor, pushed: Pushed) {
                 self.0.lock().unwrap().2 += pushed.sent;

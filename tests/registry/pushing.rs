@@ -294,3 +294,46 @@ fn what_head_does_not_say_is_unknown() {
         assert!(told(&error).contains(&format!("was answered with {status}")), "{error}");
     }
 }
+
+#[test]
+fn a_tag_that_does_not_move_is_told_with_what_it_names() {
+    let document: &[u8] = br#"{"schemaVersion":2, "layers":[]}"#;
+    let (ours, other) = (imgpack::model::BlobDigest::of(document), layer(b"other").digest);
+    let push = |status: u16, body: &str, found: Option<imgpack::model::BlobDigest>| {
+        let body = body.to_owned();
+        let server = Fake::start(move |asked| match (asked.method.as_str(), found) {
+            ("PUT", _) => Reply::status(status).and_body(body.as_str()),
+            (_, Some(found)) => Reply::status(200).with("Docker-Content-Digest", found),
+            _ => Reply::status(404),
+        });
+        let tagged = repository(&server).tagged("v1").unwrap();
+        let result = anonymous().push_manifest(&tagged, MediaType::OciManifest, document);
+        (result, server.lines().len())
+    };
+    let ecr = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag 'v1' already exists in the 'web' repository and cannot be overwritten because the tag is immutable."}]}"#;
+    for (status, body) in [
+        (403, r#"{"errors":[{"code":"DENIED"}]}"#),
+        (405, ""),
+        (409, r#"{"errors":[{"code":"TAG_IMMUTABLE"}]}"#),
+        (412, r#"{"errors":[{"code":"PRECONDITION","message":"configured as immutable"}]}"#),
+        (400, ecr),
+        (400, r#"{"errors":[{"code":"ImageTagAlreadyExistsException"}]}"#),
+    ] {
+        let (result, asked) = push(status, body, Some(ours));
+        assert!(result.is_ok(), "{status} {body}: {result:?}");
+        assert_eq!(asked, 2);
+        let error = told(&push(status, body, Some(other)).0.unwrap_err());
+        assert!(error.contains(&format!("/acme/web:v1 exists as {other} and was not moved\n")), "{error}");
+        assert!(error.contains(&format!("was answered with {status}")), "{error}");
+        assert!(error.ends_with("hint: the tag seems to be immutable: push under another tag"), "{error}");
+        // Where there is no such tag it is the refusal that it is.
+        let error = told(&push(status, body, None).0.unwrap_err());
+        assert!(!error.contains("was not moved") && error.contains(&format!("with {status}")), "{error}");
+    }
+    for (status, body) in [(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#), (401, ""), (413, "")] {
+        let (result, asked) = push(status, body, Some(other));
+        let error = told(&result.unwrap_err());
+        assert!(!error.contains("was not moved"), "{error}");
+        assert_eq!(asked, 1);
+    }
+}
