@@ -24,6 +24,8 @@ mod pulling;
 mod pushing;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/real_uploads.rs"]
+mod real_uploads;
 #[path = "registry/relay.rs"]
 mod relay;
 #[path = "registry/resume.rs"]
