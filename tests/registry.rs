@@ -20,8 +20,13 @@ mod keeping;
 mod pulling;
 #[path = "registry/pushing.rs"]
 mod pushing;
+#[path = "registry/reading.rs"]
+mod reading;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/servers.rs"]
+#[allow(dead_code, reason = "the command line is tried with more of them")]
+mod servers;
 #[path = "registry/tls.rs"]
 mod tls;
 

@@ -18,7 +18,10 @@ mod lock;
 mod output;
 mod plan;
 mod pushing;
+mod real;
 mod registry;
+#[path = "../registry/servers.rs"]
+mod servers;
 mod signals;
 mod sources;
 mod specs;
