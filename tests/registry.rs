@@ -14,6 +14,8 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/faults.rs"]
+mod faults;
 #[path = "registry/keeping.rs"]
 mod keeping;
 #[path = "registry/pulling.rs"]

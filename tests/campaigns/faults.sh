@@ -4,14 +4,15 @@
 # repository, request and cause, and no tag names what is not whole. The last lines have the figures; exit 1 at the first
 # thing that is not as it should be.
 #
-#   tests/campaigns/faults.sh [PUSHES [SEED]]      default: 12 pushes at each of 1 %, 5 % and 20 %, seed 1
+#   tests/campaigns/faults.sh [PUSHES [SEED]]      default: 8 pushes at each of 1 %, 5 % and 20 %, seed 1
 #
-# IMGPACK_BIN names another binary. Wants docker-registry, crane, and the faulty-proxy that tests/install builds.
+# IMGPACK_BIN names another binary, FAULTS kinds of faults (`reset-body,lost`) instead of all, CHANCES other rates (`0.6`).
+# Wants docker-registry, crane, and the faulty-proxy that tests/install builds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH=$PWD/target/tools/bin:$PATH
 imgpack=$(realpath "${IMGPACK_BIN:-target/release/imgpack}")
-pushes=${1:-12} seed=${2:-1}
+pushes=${1:-8} seed=${2:-1}
 work=$(mktemp -d)
 started=()
 finish() {
@@ -78,7 +79,7 @@ whole() { # digest
 }
 number() { curl -s "http://$proxy/__stats" | python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }
 
-for chance in 0.01 0.05 0.20; do
+for chance in ${CHANCES:-0.01 0.05 0.20}; do
   good=0 bad=0 half=0 sent=0 needed=0 broken=0 requests=0
   SECONDS=0
   for ((n = 1; n <= pushes; n++)); do
@@ -88,7 +89,7 @@ for chance in 0.01 0.05 0.20; do
     printed=$(cd "$ws" && "$imgpack" build --quiet 2>"$work/err") || fail "a build failed: $(cat "$work/err")"
     wanted=sha256:${printed##*sha256:}
     before=$(digest v1)/$(digest latest)
-    curl -s -X POST "http://$proxy/__set?p=$chance&seed=$RANDOM"
+    curl -s -X POST "http://$proxy/__set?p=$chance&seed=$RANDOM&faults=${FAULTS:-}"
     code=0
     printed=$(cd "$ws" && timeout 120 "$imgpack" build --push --quiet 2>"$work/err") || code=$?
     sent=$((sent + $(number "['total']['received']")))
