@@ -28,7 +28,7 @@ fn every_fault_has_its_test() {
     let mut wrong = Vec::new();
     for row in rows {
         let named = row.split(" | ").nth(1).unwrap().trim_end_matches(" |");
-        if named == "open" {
+        if named.starts_with("open") {
             continue;
         }
         for name in named.split(", ").map(|name| name.trim_matches('`')) {
