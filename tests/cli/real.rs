@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use insta::assert_snapshot;
+
 use crate::env::{Env, skip};
 use crate::servers::{AUTH, Proxy, Server, Wants, are_installed, http};
 
@@ -34,7 +36,7 @@ impl World {
         fs::create_dir(env.outside("docker")).unwrap();
         let config = match wants {
             Wants::Password | Wants::Token => format!(r#"{{"auths": {{"{host}": {{"auth": "{AUTH}"}}}}}}"#),
-            Wants::Nothing | Wants::Tls => "{}".to_owned(),
+            _ => "{}".to_owned(),
         };
         fs::write(env.outside("docker/config.json"), config).unwrap();
         env.set("DOCKER_CONFIG", env.outside("docker"));
@@ -157,6 +159,19 @@ fn a_registry_behind_tls() {
         return;
     }
     round(Server::docker(Wants::Tls), Wants::Tls);
+}
+
+#[test]
+fn a_registry_that_takes_no_pushes() {
+    if skipped() {
+        return;
+    }
+    let world = World::new(Server::docker(Wants::NoPushes), Wants::NoPushes);
+    let said = world.env.fails(4, &["build", "web", "--push", "--quiet"]).replace(&world.host, "[registry]");
+    assert_snapshot!(said, @r"
+    error: POST http://[registry]/v2/acme/web/blobs/uploads/ was answered with 405
+    hint: [registry] takes no pushes: it is read-only, or a cache of another registry
+    ");
 }
 
 #[test]

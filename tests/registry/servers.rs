@@ -20,6 +20,8 @@ pub(crate) enum Wants {
     Password,
     /// Tokens of the realm beside it, which gives them to `user:geheim`.
     Token,
+    /// No pushes: it is read-only.
+    NoPushes,
     /// Nothing, but it speaks TLS, with the certificate of `tests/registry/tls`.
     Tls,
 }
@@ -39,23 +41,20 @@ impl Process {
     fn start(mut command: Command) -> (Self, SocketAddr) {
         let (reader, writer) = std::io::pipe().unwrap();
         command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
-        let process = Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
+        let process = Self(command.spawn().expect("a program of tests/install starts"));
         drop(command);
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 if let Some((_, rest)) = line.split_once("listening on ") {
-                    let address: String = rest
-                        .trim_start_matches("[::]")
-                        .chars()
-                        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
-                        .collect();
+                    let address: String =
+                        rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
                     let _ = sender.send(address);
                 }
             }
         });
         let address = receiver.recv_timeout(Duration::from_secs(30)).expect("a server says where it listens");
-        (process, address.parse().unwrap_or_else(|error| panic!("{address}: {error}")))
+        (process, address.parse().expect("an address"))
     }
 }
 
@@ -83,10 +82,11 @@ impl Server {
     pub(crate) fn docker(wants: Wants) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let (mut http, mut auth) = (String::new(), String::new());
+        let (mut http, mut auth, mut storage) = (String::new(), String::new(), "");
         let (mut processes, mut realm) = (Vec::new(), None);
         match wants {
             Wants::Nothing => {}
+            Wants::NoPushes => storage = ", maintenance: {readonly: {enabled: true}}",
             Wants::Password => {
                 std::fs::write(root.join("htpasswd"), HTPASSWD).unwrap();
                 let path = root.join("htpasswd");
@@ -113,7 +113,7 @@ impl Server {
         }
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\n\
-             storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}{storage}}}\n\
              http: {{addr: '127.0.0.1:0'{http}}}\n{auth}",
             root.join("data").display()
         );
