@@ -24,6 +24,7 @@ mod pushing;
 mod real;
 mod registry;
 #[path = "../registry/servers.rs"]
+#[allow(dead_code, reason = "the library is tried with them too")]
 mod servers;
 mod signals;
 mod sources;

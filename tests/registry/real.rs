@@ -10,7 +10,7 @@ use crate::servers::{Server, Wants, are_installed};
 use crate::{anonymous, told, with_credentials};
 
 /// A real registry on a port of its own.
-fn started(wants: Wants) -> Option<Server> {
+pub(crate) fn started(wants: Wants) -> Option<Server> {
     if skipped("docker-registry") {
         return None;
     }
@@ -23,10 +23,6 @@ fn skipped(program: &str) -> bool {
     println!("skipped: {reason}");
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     true
-}
-
-fn repository(registry: &Server, path: &str) -> Repository {
-    format!("{}/{path}", registry.host).parse().unwrap()
 }
 
 /// A layer of one file, as a tar in gzip.
@@ -97,7 +93,7 @@ fn noise(length: usize) -> Vec<u8> {
 fn images_go_into_a_real_registry_and_come_back() {
     let Some(registry) = started(Wants::Nothing) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let (one, two) = (repository(&registry, "acme/one"), repository(&registry, "acme/deep/two"));
+    let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
     let content = noise(5_000_000);
     let job = PushJob {
         images: vec![
@@ -139,7 +135,7 @@ fn images_go_into_a_real_registry_and_come_back() {
             "acme/one:v9 is not there: GET http://127.0.0.1:",
         ),
         (
-            remote.tags(&repository(&registry, "acme/none")).unwrap_err(),
+            remote.tags(&registry.repository("acme/none")).unwrap_err(),
             "404: NAME_UNKNOWN, repository name not known",
         ),
         (
@@ -164,7 +160,7 @@ fn images_go_into_a_real_registry_and_come_back() {
 fn a_password_opens_a_real_registry() {
     let Some(registry) = started(Wants::Password) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let repository = repository(&registry, "acme/web");
+    let repository = registry.repository("acme/web");
     let auth = |text: &str| {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(text);

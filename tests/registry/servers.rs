@@ -140,6 +140,10 @@ impl Server {
         Self { address, host: address.to_string(), realm: None, _processes: vec![process], _folder: folder }
     }
 
+    pub(crate) fn repository(&self, path: &str) -> imgpack::model::Repository {
+        format!("{}/{path}", self.host).parse().unwrap()
+    }
+
     /// How many tokens its realm has given.
     pub(crate) fn tokens(&self) -> usize {
         let text = http(self.realm.expect("a registry that wants tokens"), "GET", "/given");
