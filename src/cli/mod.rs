@@ -3,6 +3,8 @@
 mod args;
 mod cache;
 mod failure;
+mod lock;
+mod outdated;
 pub mod progress;
 mod run;
 pub mod style;

@@ -1,6 +1,7 @@
 //! OCI registries: the only asynchronous place, behind a synchronous port.
 //!
-//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests. [`push`] sends a
+//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests,
+//! [`Offline`] lets no request leave. [`push`] sends a
 //! [`PushJob`] of many images through any of them. tokio is known to `runtime.rs` alone, addresses are judged in
 //! `address.rs` alone, and no credential leaves `auth.rs`, `credentials.rs` and `token.rs` but in a header.
 
@@ -17,6 +18,7 @@ mod http;
 mod input;
 mod memory;
 mod mount;
+mod offline;
 mod port;
 mod pull;
 mod push;
@@ -32,6 +34,7 @@ pub use clients::Patience;
 pub use credentials::CredentialsError;
 pub use error::{Cause, Detail, Looked, RegistryError, Request};
 pub use memory::Memory;
+pub use offline::Offline;
 pub use port::{BlobSource, Pushed, RawManifest, Registry};
 pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use remote::{Remote, RemoteConfig};

@@ -18,14 +18,19 @@ pub(crate) enum Mounts {
 
 /// A registry without anything that mounts; manifests are refused while a blob of theirs is missing.
 pub(crate) fn start() -> Fake {
-    start_with(Mounts::Done)
+    Fake::start(script())
 }
 
 pub(crate) fn start_with(mounts: Mounts) -> Fake {
-    Fake::start(script(mounts))
+    Fake::start(script_with(mounts))
 }
 
-fn script(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
+/// What it answers.
+pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
+    script_with(Mounts::Done)
+}
+
+fn script_with(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut uploads = 0;
@@ -75,8 +80,8 @@ fn script(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
             let key = (repository.to_owned(), digest.clone());
             if is_index { manifests.contains_key(&key) } else { blobs.contains_key(&key) }
         };
-        // Annotations name digests of other repositories.
-        if !text.contains("\"annotations\"") && !named.iter().all(is_there) {
+        // Annotations name digests of other repositories; foreign layers are elsewhere.
+        if !text.contains("\"annotations\"") && !text.contains(".foreign.") && !named.iter().all(is_there) {
             return Reply::status(400).and_body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#);
         }
         let digest = BlobDigest::of(&asked.body);
