@@ -34,11 +34,11 @@ mod real_uploads;
 mod relay;
 #[path = "registry/resume.rs"]
 mod resume;
-#[path = "registry/sessions.rs"]
-mod sessions;
 #[path = "registry/servers.rs"]
 #[allow(dead_code, reason = "the command line is tried with more of them")]
 mod servers;
+#[path = "registry/sessions.rs"]
+mod sessions;
 #[path = "registry/tls.rs"]
 mod tls;
 

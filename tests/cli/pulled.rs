@@ -182,7 +182,7 @@ impl Wild {
 
     /// The same with a line that breaks in the middle of this blob, once.
     fn serve_cut(self, mut cut: Option<String>) -> Fake {
-        let mut others = keeping::script(keeping::Mounts::Done);
+        let mut others = keeping::script();
         Fake::start(move |asked| {
             let Some(path) = asked.target.strip_prefix("/v2/wild/") else { return others(asked) };
             let name = path.rsplit('/').next().unwrap();
