@@ -260,6 +260,17 @@ pub enum RegistryError {
         /// Whether it may be another one each time it is asked for.
         moves: bool,
     },
+    /// A tag that names something else and does not move.
+    #[error("{reference} exists as {found} and was not moved")]
+    Kept {
+        /// The reference with the tag.
+        reference: String,
+        /// What it names.
+        found: BlobDigest,
+        /// The registry's refusal.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -318,6 +329,8 @@ impl RegistryError {
             Self::Offline { moves: false, .. } => {
                 Some("run once without --offline: what it brings is kept".into())
             }
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             _ => None,
         }
     }
