@@ -252,14 +252,6 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
-    /// Something that only a registry knows, where nobody may ask one.
-    #[error("{what} is not known here, and --offline lets no request leave")]
-    Offline {
-        /// What was wanted.
-        what: String,
-        /// Whether it may be another one each time it is asked for.
-        moves: bool,
-    },
     /// A tag that names something else and does not move.
     #[error("{reference} exists as {found} and was not moved")]
     Kept {
@@ -270,6 +262,14 @@ pub enum RegistryError {
         /// The registry's refusal.
         #[source]
         source: Box<RegistryError>,
+    },
+    /// Something that only a registry knows, where nobody may ask one.
+    #[error("{what} is not known here, and --offline lets no request leave")]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// Whether it may be another one each time it is asked for.
+        moves: bool,
     },
     /// The work was asked to stop.
     #[error("cancelled")]
@@ -323,14 +323,14 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }
             Self::Offline { moves: false, .. } => {
                 Some("run once without --offline: what it brings is kept".into())
             }
-            // Who may not write at all is told by the blobs before.
-            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             _ => None,
         }
     }

@@ -32,7 +32,7 @@ struct State {
 impl Bases {
     pub(crate) fn start() -> Self {
         let state = Arc::new(Mutex::new(State { tag: "one", gone: BTreeSet::new() }));
-        let (mut keeping, known) = (keeping::script(keeping::Mounts::Done), Arc::clone(&state));
+        let (mut keeping, known) = (keeping::script(), Arc::clone(&state));
         let server = Fake::start(move |asked| {
             let known = known.lock().unwrap();
             let mut asked = asked.clone();

@@ -81,8 +81,11 @@ fn layers_are_read_once_and_not_kept() {
 #[test]
 fn a_push_takes_layers_from_where_they_are() {
     let (env, server, layers) = with_base();
-    let (_, lines) = asked(&env, &server, &["build", "app", "--push"]);
+    let (said, lines) = asked(&env, &server, &["build", "app", "--push"]);
     assert_eq!(stored(&env, &layers), 0);
+    let size = |line: &'static str| move |text: &str| text.split_once(line).map(|(_, size)| size.to_owned());
+    let told = |line| said.lines().find_map(size(line)).unwrap();
+    assert_eq!(told("/app: sending "), told("/app: sent "), "what is announced is what is sent: {said}");
     // Read once for what the base says of itself, then handed over by the registry.
     assert_eq!(pulls(&lines, &layers).len(), 2, "{lines:#?}");
     for layer in &layers {
@@ -203,7 +206,7 @@ impl Wild {
 
     /// The same with a line that breaks in the middle of this blob, once.
     fn serve_cut(self, mut cut: Option<String>) -> Fake {
-        let mut others = keeping::script(keeping::Mounts::Done);
+        let mut others = keeping::script();
         Fake::start(move |asked| {
             let Some(path) = asked.target.strip_prefix("/v2/wild/") else { return others(asked) };
             let name = path.rsplit('/').next().unwrap();

@@ -18,15 +18,19 @@ pub(crate) enum Mounts {
 
 /// A registry without anything that mounts; manifests are refused while a blob of theirs is missing.
 pub(crate) fn start() -> Fake {
-    start_with(Mounts::Done)
+    Fake::start(script())
 }
 
 pub(crate) fn start_with(mounts: Mounts) -> Fake {
-    Fake::start(script(mounts))
+    Fake::start(script_with(mounts))
 }
 
 /// What it answers.
-pub(crate) fn script(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
+pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
+    script_with(Mounts::Done)
+}
+
+fn script_with(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut uploads = 0;
