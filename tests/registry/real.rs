@@ -78,7 +78,7 @@ impl std::fmt::Display for BlobDigestHex<'_> {
 }
 
 /// Bytes that do not compress, the same each time.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         state ^= state << 13;
