@@ -82,12 +82,7 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 
 impl<'a> Bases<'a> {
     /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
-    pub fn new(
-        machine: &'a Machine<'a>,
-        sources: &'a Sources<'a>,
-        pins: &'a Pins<'a>,
-        layers: bool,
-    ) -> Self {
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>, layers: bool) -> Self {
         Self {
             machine,
             sources,
@@ -294,6 +289,9 @@ impl<'a> Bases<'a> {
         let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
             .map_err(|error| self.pins.gone(text, error.into()))?;
         base.repository = Some(repository.clone());
+        if let (None, Some(facts)) = (reference.digest(), base.facts_digest) {
+            self.pins.facts(text, digest, import.platform, facts)?;
+        }
         Ok(base)
     }
 }

@@ -251,10 +251,11 @@ impl<'a> Pins<'a> {
         Ok(())
     }
 
-    /// Adds what was missing to the lock file, and says so. What another command pinned meanwhile stays.
+    /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
+    /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
         let found = self.found();
-        if found.is_empty() {
+        if found.is_empty() || matches!(self.stance, Stance::Strict) {
             return Ok(());
         }
         let mut told = Vec::new();
