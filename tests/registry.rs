@@ -14,6 +14,8 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/files.rs"]
+mod files;
 #[path = "registry/keeping.rs"]
 mod keeping;
 #[path = "registry/pulling.rs"]

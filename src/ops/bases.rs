@@ -46,7 +46,7 @@ pub struct Bases<'a> {
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
-struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
+pub(super) struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
 
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
@@ -325,9 +325,9 @@ fn compress(
 }
 
 /// The store as bases see it.
-struct StoreForBases<'a> {
-    store: &'a Store,
-    blobs: &'a Slots<BlobDigest, ()>,
+pub(super) struct StoreForBases<'a> {
+    pub(super) store: &'a Store,
+    pub(super) blobs: &'a Slots<BlobDigest, ()>,
 }
 
 impl BlobStore for StoreForBases<'_> {

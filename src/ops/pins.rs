@@ -37,6 +37,11 @@ impl<'a> Pins<'a> {
         Ok(Self { machine, lock, strict, warned: Mutex::default(), added: Mutex::default() })
     }
 
+    /// Whether the workspace has a lock file, which gets rows for what has none.
+    pub fn has_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// What is pinned under a name; `None` where what is found decides.
     pub fn row(&self, kind: Kind, name: &str) -> Result<Option<&Row>, Error> {
         let Some(lock) = &self.lock else { return Ok(None) };

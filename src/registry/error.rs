@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::credentials::CredentialsError;
+use super::web::FileError;
 use crate::model::{BlobDigest, ReferenceError, Repository};
 
 /// A request as messages may show it: no userinfo, no query, no header.
@@ -239,6 +240,9 @@ pub enum RegistryError {
         #[source]
         source: Cause,
     },
+    /// A file of the network.
+    #[error(transparent)]
+    File(Box<FileError>),
     /// A tag that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -255,6 +259,12 @@ pub enum RegistryError {
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<FileError> for RegistryError {
+    fn from(error: FileError) -> Self {
+        Self::File(Box::new(error))
+    }
 }
 
 impl RegistryError {
@@ -304,6 +314,7 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            Self::File(error) => error.hint(),
             _ => None,
         }
     }

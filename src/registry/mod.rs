@@ -23,6 +23,7 @@ mod runtime;
 mod token;
 mod upload;
 mod uploads;
+mod web;
 
 pub use clients::Patience;
 pub use credentials::CredentialsError;
@@ -33,3 +34,4 @@ pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary
 pub use remote::{Remote, RemoteConfig};
 pub use retry::Retry;
 pub use uploads::{Early, Uploads};
+pub use web::FileError;

@@ -100,4 +100,13 @@ impl Registry for Remote {
     ) -> Result<(), RegistryError> {
         self.run(self.http.push_manifest(reference, media_type, bytes))
     }
+
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        self.run(self.http.file(address, expected, sink))
+    }
 }
