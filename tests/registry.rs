@@ -18,6 +18,8 @@ mod fake;
 mod files;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]

@@ -37,6 +37,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let created = settings.created().map_err(one)?;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
     if !arguments.tags.is_empty() {
         let tags: Vec<Template> = arguments.tags.iter().map(Template::text).collect();
@@ -210,6 +211,7 @@ pub(super) fn lock(settings: &Settings, arguments: &LockArguments) -> Outcome {
     let LockArguments { selection, toolchains: _ } = arguments;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let specs = Settings::select(&workspace, selection).map_err(one)?;
     let options = BuildOptions { platforms: selection.platforms.clone(), ..BuildOptions::default() };
     let locked = settings
@@ -273,6 +275,7 @@ fn explained(
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let specs = Settings::select(&workspace, selection).map_err(one)?;
     let options = BuildOptions { platforms: selection.platforms.clone(), locked, ..BuildOptions::default() };
     let (explanations, errors) = settings

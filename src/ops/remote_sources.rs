@@ -147,7 +147,12 @@ impl Session<'_> {
             return Ok(digest);
         }
         let registry = self.machine.registry;
-        let found = registry.resolve(&reference)?;
+        // What becomes a row is asked for where it comes from.
+        let found = if self.pins.has_lock() {
+            registry.resolve_at_source(&reference)?
+        } else {
+            registry.resolve(&reference)?
+        };
         self.found(Kind::Image, text, found.digest);
         Ok(found.digest)
     }

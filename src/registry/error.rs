@@ -268,6 +268,21 @@ impl From<FileError> for RegistryError {
 }
 
 impl RegistryError {
+    /// The repository whose registry was asked, where one was.
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Unreachable { request, .. }
+            | Self::Tls { request, .. }
+            | Self::Broken { request, .. }
+            | Self::Denied { request, .. }
+            | Self::NotFound { request, .. }
+            | Self::Status { request, .. }
+            | Self::Protocol { request, .. }
+            | Self::Address { request, .. } => Some(&request.repository),
+            _ => None,
+        }
+    }
+
     /// Whether a manifest was refused because something that it names is not there (MANIFEST_BLOB_UNKNOWN in the
     /// distribution-spec; registries also say 404, or 400 without a code).
     pub(super) fn is_missing_part(&self) -> bool {

@@ -168,6 +168,17 @@ pub(super) fn check_image(text: &str) -> Result<(), Wrong> {
         .hint(format!("write image:docker.io/{full}")))
 }
 
+/// A registry, or a part of one: what `mirrors` stand for, and each of them.
+#[derive(Debug, Clone)]
+pub(in crate::spec) struct Prefix(pub(in crate::spec) String);
+
+impl FromText for Prefix {
+    const WANTED: &'static str = "a registry like mirror.example/dockerhub";
+    fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        check_prefix(text).map(|()| Self(text.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
