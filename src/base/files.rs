@@ -1,16 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::blobs::{Fetch, bring};
+use super::blobs::{Fetch, bring_all};
 use super::error::BaseError;
 use super::image::{Document, manifest_of};
 use super::import::Import;
 use crate::model::{ContentDigest, Descriptor, FactKind, ImagePath};
-use crate::system::parallel;
-use crate::tar::{self, Merge, TarReader};
-
-/// Layers that are brought at once.
-const AT_ONCE: usize = 3;
+use crate::tar::{self, Budget, LayerMembers, Merge, TarReader};
 
 /// What is wanted of an image.
 #[derive(Clone, Copy)]
@@ -123,16 +119,18 @@ pub fn image_files(
     wanted: &Wanted<'_>,
     fetch: &Fetch<'_>,
 ) -> Result<ImageFiles, FilesError> {
-    let layers = manifest_of(import, document, fetch)?.layers;
-    for brought in parallel(AT_ONCE, &layers, |layer| bring(import, layer, fetch)) {
-        brought?;
-    }
+    let manifest = manifest_of(import, document, fetch)?;
+    let layers = &manifest.layers;
+    bring_all(import, layers, fetch).map_err(|error| manifest.elsewhere(error))?;
     let mut merge = Merge::new();
-    for layer in &layers {
-        merge.layer(open(import, layer)?).map_err(|source| failed(import, layer, source))?;
+    let budget = Budget::default();
+    for layer in layers {
+        let members = LayerMembers::read(open(import, layer)?, &budget);
+        let merged = members.and_then(|members| merge.add(&members));
+        merged.map_err(|source| failed(import, layer, source))?;
     }
     let chosen = Chosen::of(import, &merge, wanted)?;
-    let contents = contents(import, &layers, &chosen.members())?;
+    let contents = contents(import, layers, &chosen.members())?;
     let missing = || import.document("the image", "a file of it was there and is gone");
     let file = |(path, kind): (String, ChosenKind)| {
         let kind = match kind {

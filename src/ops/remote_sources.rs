@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
 use super::bases::{Slots, StoreForBases};
+use super::downloads::Downloads;
 use super::error::Error;
 use super::event::Event;
 use super::prepare::{Session, Target};
@@ -13,8 +14,8 @@ use super::sources::{CopiedFiles, Known, once};
 use crate::base::{
     BaseError, BoxError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files,
 };
-use crate::lock::{Kind, Row};
-use crate::model::{BlobDigest, ContentDigest, Descriptor, ImagePath, ImageRef, KeyDigest, Platform};
+use crate::lock::{DIGEST, Kind, LOCK_FILE, Row};
+use crate::model::{BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, MediaType, Platform};
 use crate::registry::RegistryError;
 use crate::spec::{Base, FileKind, FileRule, ImageSpec};
 use crate::store::Store;
@@ -58,12 +59,7 @@ pub(super) struct RemoteSources {
     /// What rows of `files` bring, by what decides that.
     copied: Known<CopiedFiles>,
     /// Blobs that are brought.
-    blobs: Slots<BlobDigest, ()>,
-}
-
-/// The row of a thing that is only a digest.
-pub(super) fn digest_row(digest: BlobDigest) -> Row {
-    Row::from([("digest".to_owned(), digest.to_string())])
+    blobs: Slots<Digest, ()>,
 }
 
 impl Session<'_> {
@@ -143,48 +139,27 @@ impl Session<'_> {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        if let Some(digest) = self.pinned(Kind::Image, text)? {
-            return Ok(digest);
-        }
-        let registry = self.machine.registry;
-        // What becomes a row is asked for where it comes from.
-        let found = if self.pins.has_lock() {
-            registry.resolve_at_source(&reference)?
-        } else {
-            registry.resolve(&reference)?
-        };
-        self.found(Kind::Image, text, found.digest);
-        Ok(found.digest)
+        self.pins.image(text, &reference)
     }
 
+    /// The pinned digest of a file, else that of what is at its address now, which is then pinned.
     fn file_digest(&self, address: &str) -> Result<BlobDigest, Error> {
-        if let Some(digest) = self.pinned(Kind::File, address)? {
-            return Ok(digest);
+        if let Some(row) = self.pins.row(Kind::File, address)? {
+            let digest = row.get(DIGEST).and_then(|text| text.parse().ok());
+            return digest.ok_or_else(|| {
+                Error::usage_with_hint(
+                    format!("{LOCK_FILE}: the row `{} {address}` has no {DIGEST}", Kind::File),
+                    format!("`imgpack lock --upgrade {address}` sets it"),
+                )
+            });
         }
         let digest = self.download(address, None)?;
-        self.found(Kind::File, address, digest);
-        Ok(digest)
-    }
-
-    fn pinned(&self, kind: Kind, name: &str) -> Result<Option<BlobDigest>, Error> {
-        let Some(row) = self.pins.row(kind, name)? else { return Ok(None) };
-        let digest = row.get("digest").and_then(|text| text.parse().ok());
-        let broken = || {
-            Error::usage_with_hint(
-                format!("imgpack.lock: the row `{kind} {name}` has no digest"),
-                "take the committed file back, or remove the row and run `imgpack lock`",
-            )
-        };
-        digest.map(Some).ok_or_else(broken)
-    }
-
-    fn found(&self, kind: Kind, name: &str, digest: BlobDigest) {
-        if self.pins.has_lock() {
-            self.pins.add(kind, name, digest_row(digest));
-        } else {
-            let note = format!("{name} is {digest} now (there is no lock)");
+        if !self.pins.has_lock() {
+            let note = format!("{address} is {digest} now (there is no lock)");
             self.machine.observer.event(Event::Note(note));
         }
+        self.pins.add(Kind::File, address, Row::from([(DIGEST.to_owned(), digest.to_string())]));
+        Ok(digest)
     }
 
     /// Puts the file at an address into the store, and nothing but `expected` where that is known.
@@ -234,23 +209,26 @@ impl Session<'_> {
         let selection = Selection::new(include, exclude)?;
         let takes = |path: &str| selection.takes(path);
         let name = format!("image:{text}");
-        let kept = StoreForBases { store, blobs: &self.remote.blobs };
         let cancel = self.machine.cancel;
-        let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
         let reference: ImageRef = text.parse()?;
+        let downloads = Downloads::new(self.machine.observer);
+        let from = Some((&downloads, reference.repository()));
+        let kept = StoreForBases { store, blobs: &self.remote.blobs, from };
+        let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
         let document =
             self.document(&reference, digest).map_err(|error| match error.downcast::<RegistryError>() {
                 Ok(error) => Error::from(*error),
                 Err(error) => Error::usage(error.to_string()),
             })?;
-        let fetch = |blob: &Descriptor, writer: &mut dyn Write| self.fetch(&reference, blob, writer);
+        let fetch =
+            |blob: &Descriptor, writer: &mut dyn Write| self.fetch(&reference, blob, &downloads, writer);
         let found = image_files(
             &import,
             &Document { bytes: &document, name: None },
             &Wanted { path, takes: &takes },
             &fetch,
         )
-        .map_err(image_error)?;
+        .map_err(|error| self.pins.gone(text, image_error(error)))?;
         if found.files.is_empty() {
             let place = path.map_or("/", ImagePath::as_str);
             return Err(Error::usage_with_hint(
@@ -264,7 +242,13 @@ impl Session<'_> {
     }
 
     /// A blob of an image from the store, else from its registry.
-    fn fetch(&self, reference: &ImageRef, blob: &Descriptor, writer: &mut dyn Write) -> Result<(), BoxError> {
+    fn fetch(
+        &self,
+        reference: &ImageRef,
+        blob: &Descriptor,
+        downloads: &Downloads<'_>,
+        writer: &mut dyn Write,
+    ) -> Result<(), BoxError> {
         let store = self.machine.store;
         let kind = blob.media_type.to_oci();
         if kind.is_index() || kind.is_manifest() {
@@ -274,7 +258,11 @@ impl Session<'_> {
             io::copy(&mut store.open_blob(&blob.digest)?, writer)?;
             return Ok(());
         }
-        Ok(self.machine.registry.blob(reference.repository(), blob, writer)?)
+        let repository = reference.repository();
+        if kind == MediaType::OciConfig {
+            return Ok(self.machine.registry.blob(repository, blob, writer)?);
+        }
+        Ok(self.machine.registry.blob(repository, blob, &mut downloads.counted(repository, blob, writer))?)
     }
 
     /// An index or manifest from the store, else from its registry.

@@ -3,7 +3,9 @@
 mod archives;
 mod documents;
 mod files;
+mod odd;
 mod peers;
+mod streaming;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
