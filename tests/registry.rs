@@ -14,8 +14,12 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/files.rs"]
+mod files;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]

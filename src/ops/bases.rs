@@ -57,7 +57,7 @@ pub struct Bases<'a> {
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
-struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
+pub(super) struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
 
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
@@ -356,11 +356,11 @@ fn compress(
 }
 
 /// The store as bases see it.
-struct StoreForBases<'a> {
-    store: &'a Store,
-    blobs: &'a Slots<Digest, ()>,
+pub(super) struct StoreForBases<'a> {
+    pub(super) store: &'a Store,
+    pub(super) blobs: &'a Slots<Digest, ()>,
     /// Where layers come from.
-    from: Option<(&'a Downloads<'a>, &'a Repository)>,
+    pub(super) from: Option<(&'a Downloads<'a>, &'a Repository)>,
 }
 
 impl BlobStore for StoreForBases<'_> {
