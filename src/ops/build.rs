@@ -88,7 +88,7 @@ pub fn build(
         compile(&session, &mut prepared, &mut records, options, &mut built);
         for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
-            if image.key.is_none() {
+            if image.key.is_none() && !image.failed {
                 image.key = session.image_key(target, made, &bases, options.created.as_deref());
             }
         }
