@@ -64,7 +64,7 @@ impl<K, T> Default for Slots<K, T> {
 }
 
 impl<K: Ord, T: Clone> Slots<K, T> {
-    fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*slot {
@@ -78,12 +78,7 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 
 impl<'a> Bases<'a> {
     /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
-    pub fn new(
-        machine: &'a Machine<'a>,
-        sources: &'a Sources<'a>,
-        pins: &'a Pins<'a>,
-        layers: bool,
-    ) -> Self {
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>, layers: bool) -> Self {
         Self {
             machine,
             sources,
