@@ -92,7 +92,11 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) push: bool,
 
-    /// Use this tag instead of those of the specs (may be repeated)
+    /// Tag images that are built for some of their platforms only, instead of pushing them by digest
+    #[arg(long, requires = "push")]
+    pub(super) allow_partial: bool,
+
+    /// Use this tag, as it stands, instead of those of the specs (may be repeated)
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(super) tags: Vec<String>,
 

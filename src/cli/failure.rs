@@ -97,6 +97,8 @@ fn registry_exit(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Conflict { .. } | RegistryError::Reference { .. } => Exit::Usage,
         RegistryError::Read { .. } | RegistryError::Write { .. } => Exit::Machine,
+        // Another try comes to the same end: what was built differs from what was released.
+        RegistryError::Immutable { .. } => Exit::Finding,
         error if error.is_cancelled() => Exit::Interrupted,
         _ => Exit::Network,
     }

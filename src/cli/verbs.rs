@@ -21,6 +21,7 @@ use crate::ops::error::Error;
 use crate::ops::explain::{Explanation, LayerStep, Step, explain as explain_images};
 use crate::ops::lock::lock as lock_images;
 use crate::ops::prepare::{BuildOptions, Machine};
+use crate::ops::tags::TagRules;
 use crate::ops::{files, result};
 use crate::report::{Report, TextOptions};
 use crate::spec::{self, ImageSpec, Template};
@@ -55,6 +56,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());
     }
+    let rules = TagRules::new(&workspace.immutable_tags, arguments.allow_partial).map_err(one)?;
     // What cannot work is said before anything is built.
     if arguments.push {
         specs.iter().try_for_each(|spec| deliver::repository(&spec.repository).map(drop)).map_err(one)?;
@@ -98,7 +100,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
             errors.append(&mut built.errors);
             // Nothing is tagged unless everything asked for is built.
             if errors.is_empty() {
-                deliver_all(machine, &built, arguments, engine.as_ref(), push)?;
+                deliver_all(machine, &built, arguments, engine.as_ref(), push, &rules)?;
             }
             grown = machine.store.has_grown();
             Ok(built)
@@ -132,12 +134,18 @@ fn two_images_one_tag(specs: &[ImageSpec], tag: &str) -> Result<(), Error> {
         None => Ok(()),
         Some(second) => {
             let first = specs.iter().find(|spec| spec.repository == second.repository).unwrap_or(second);
+            let (one, other) = (&first.identity, &second.identity);
+            let is_variant = (&one.service, &one.image) == (&other.service, &other.image);
             Err(Error::usage_with_hint(
                 format!(
                     "--tag gives {} and {} one name, {}:{tag}",
                     first.identity, second.identity, second.repository
                 ),
-                "name one of them alone, or leave --tag out",
+                if is_variant {
+                    format!("name one of them alone; `--set tags=[{tag}]` adds the variant's name to it")
+                } else {
+                    "name one of them alone, or leave --tag out".to_owned()
+                },
             ))
         }
     }
@@ -149,6 +157,7 @@ fn deliver_all(
     arguments: &BuildArguments,
     engine: Option<&Engine>,
     push: &Push<'_, '_>,
+    rules: &TagRules,
 ) -> Result<(), Error> {
     for destination in &arguments.outputs {
         machine.cancel.check()?;
@@ -158,7 +167,7 @@ fn deliver_all(
         deliver::load(machine, built, engine)?;
     }
     if arguments.push {
-        push.images(built)?;
+        push.images(built, rules)?;
     }
     Ok(())
 }

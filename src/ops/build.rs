@@ -44,6 +44,11 @@ impl BuiltImage {
             .or_else(|| self.platforms.first().map(|image| &image.manifest))
             .ok_or_else(|| Error::bug(format!("{} was built for no platform", self.spec.identity)))
     }
+
+    /// Whether it was built for some of its platforms only.
+    pub fn is_partial(&self) -> bool {
+        self.platforms.len() < self.spec.platforms.len()
+    }
 }
 
 /// Everything that a build came to.

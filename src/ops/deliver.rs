@@ -9,6 +9,7 @@ use super::contents::contents;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
+use super::tags::TagRules;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
 use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
@@ -18,7 +19,7 @@ use crate::registry::{
 use crate::spec::ImageSpec;
 
 /// Blobs on their way at once, whatever the number of processors: a registry is waited for, not computed.
-const UPLOADS: usize = 4;
+pub(super) const UPLOADS: usize = 4;
 
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
@@ -71,27 +72,28 @@ impl Push<'_, '_> {
         }
     }
 
-    /// Pushes all images as one job: no tag moves before everything is there.
-    pub fn images(&self, built: &Built) -> Result<PushSummary, Error> {
+    /// Pushes all images as one job: no tag moves before everything is there, and none that `rules` forbid.
+    pub fn images(&self, built: &Built, rules: &TagRules) -> Result<PushSummary, Error> {
         let Self { machine, watcher, uploads } = self;
-        let images = images(machine, built)?;
+        let images = images(machine, built, rules)?;
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         watcher.sent_before(early.keys());
         let contents = |root| contents(machine.store, root);
-        let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
+        let immutable = rules.fixed(&images)?;
+        let job = PushJob { early, contents: &contents, immutable, ..PushJob::new(images, UPLOADS) };
         Ok(registry::push(machine.registry, &job, *watcher)?)
     }
 }
 
-fn images(machine: &Machine<'_>, built: &Built) -> Result<Vec<ImagePush>, Error> {
+fn images(machine: &Machine<'_>, built: &Built, rules: &TagRules) -> Result<Vec<ImagePush>, Error> {
     let mut images = Vec::new();
     for image in &built.images {
         for platform in &image.platforms {
             let task = Task { identity: image.spec.identity.clone(), platform: platform.platform };
             machine.observer.event(Event::Phase { task, phase: Phase::Pushing });
         }
-        images.push(image_push(machine, image)?);
+        images.push(image_push(machine, image, rules)?);
     }
     Ok(images)
 }
@@ -110,7 +112,7 @@ pub fn repository(text: &str) -> Result<Repository, Error> {
     Ok(reference.repository().clone())
 }
 
-fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Error> {
+fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Result<ImagePush, Error> {
     let manifest = |document: &Document| Manifest {
         media_type: document.descriptor.media_type,
         bytes: document.bytes.clone(),
@@ -125,19 +127,19 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
-    let partial = image.platforms.len() < image.spec.platforms.len();
-    if partial && !image.tags.is_empty() {
-        // A tag that named fewer platforms than before would break who pulls the others.
+    let moves = rules.moves(image);
+    if !moves && !image.tags.is_empty() {
         let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
         machine.observer.event(Event::Note(format!(
-            "{} is pushed by digest for {} only: no tag moves",
+            "{} is pushed by digest for {} only: no tag ({}) moves",
             image.spec.identity,
-            built.join(", ")
+            built.join(", "),
+            image.tags.join(", ")
         )));
     }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: if partial { Vec::new() } else { image.tags.clone() },
+        tags: if moves { image.tags.clone() } else { Vec::new() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),

@@ -28,5 +28,6 @@ pub mod prepare;
 pub mod press;
 pub mod result;
 pub mod sources;
+pub mod tags;
 pub mod values;
 pub mod workspace;

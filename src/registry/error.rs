@@ -252,9 +252,56 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// Tags that must not move, and are other images.
+    #[error("{}", taken(tags))]
+    Immutable {
+        /// At least one, in order.
+        tags: Vec<TakenTag>,
+    },
+    /// Everything is stored, but of several tags not all could be set.
+    #[error("{}", half_tagged(moved, left))]
+    Tags {
+        /// References that point to their images now.
+        moved: Vec<String>,
+        /// References of which that is not known.
+        left: Vec<String>,
+        /// What happened to the first of these.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// A tag that must not move and is another image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TakenTag {
+    /// The reference with the tag.
+    pub reference: String,
+    /// What it is.
+    pub is: BlobDigest,
+    /// What the push would make it.
+    pub wanted: BlobDigest,
+}
+
+fn taken(tags: &[TakenTag]) -> String {
+    let Some((first, others)) = tags.split_first() else { return String::new() };
+    let TakenTag { reference, is, wanted } = first;
+    let mut text = format!("{reference} must not move: it is {is}, and this push would make it {wanted}");
+    if !others.is_empty() {
+        let others: Vec<&str> = others.iter().map(|tag| tag.reference.as_str()).collect();
+        text.push_str(&format!("; the same goes for {}", others.join(", ")));
+    }
+    text
+}
+
+fn half_tagged(moved: &[String], left: &[String]) -> String {
+    let left = left.join(", ");
+    match moved {
+        [] => format!("no tag moved: {left}"),
+        moved => format!("not every tag moved: {} did, {left} did not", moved.join(", ")),
+    }
 }
 
 impl RegistryError {
@@ -304,6 +351,12 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            Self::Immutable { .. } => Some(
+                "imgpack.yaml says so (`tags.immutable`), and nothing was tagged: give what changed another tag".into(),
+            ),
+            Self::Tags { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                "all images are stored: the same command again only sets the tags that are left".into()
+            })),
             _ => None,
         }
     }

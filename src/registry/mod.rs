@@ -20,13 +20,14 @@ mod push;
 mod remote;
 mod retry;
 mod runtime;
+mod tags;
 mod token;
 mod upload;
 mod uploads;
 
 pub use clients::Patience;
 pub use credentials::CredentialsError;
-pub use error::{Cause, Detail, Looked, RegistryError, Request};
+pub use error::{Cause, Detail, Looked, RegistryError, Request, TakenTag};
 pub use memory::Memory;
 pub use port::{BlobSource, Pushed, RawManifest, Registry};
 pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};

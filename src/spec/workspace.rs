@@ -28,6 +28,8 @@ pub struct Workspace {
     pub requires: Option<String>,
     /// `cache.maxSize`: what the cache may take on the disk.
     pub cache_limit: Option<Size>,
+    /// `tags.immutable`: globs of tags that never move to another image.
+    pub immutable_tags: Vec<String>,
     /// Every service by name, without templates.
     pub services: BTreeMap<String, Service>,
     pub(super) sources: Sources,
@@ -154,7 +156,10 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
     let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
-    Some(Workspace { registry, requires, cache_limit, services, sources: Sources::default(), settings })
+    let immutable = head.tags.value().into_iter().flat_map(|tags| tags.immutable.items());
+    let immutable_tags = immutable.map(|(glob, _)| glob.0.0.clone()).collect();
+    let sources = Sources::default();
+    Some(Workspace { registry, requires, cache_limit, immutable_tags, services, sources, settings })
 }
 
 /// Whether this version of imgpack may read the workspace; read before anything else, so that an older one says this

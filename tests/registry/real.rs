@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
-use imgpack::registry::{BlobSource, Early, ImagePush, Manifest, PushJob, Registry as _, push};
+use imgpack::registry::{BlobSource, ImagePush, Manifest, PushJob, Registry as _, push};
 
 use crate::{anonymous, told, with_credentials};
 
@@ -161,15 +160,11 @@ fn images_go_into_a_real_registry_and_come_back() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
     let content = noise(5_000_000);
-    let job = PushJob {
-        images: vec![
-            image(one.clone(), directory.path(), &content, &["v1", "latest"]),
-            image(two.clone(), directory.path(), b"hello", &["v1"]),
-        ],
-        parallel: 4,
-        early: Early::new(),
-        contents: &|_| BTreeSet::new(),
-    };
+    let images = vec![
+        image(one.clone(), directory.path(), &content, &["v1", "latest"]),
+        image(two.clone(), directory.path(), b"hello", &["v1"]),
+    ];
+    let job = PushJob::new(images, 4);
     let remote = anonymous();
     let summary = push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
     assert_eq!((summary.blobs_sent, summary.blobs_existed), (6, 0));
@@ -232,12 +227,7 @@ fn a_password_opens_a_real_registry() {
         let auth = base64::engine::general_purpose::STANDARD.encode(text);
         format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address)
     };
-    let job = PushJob {
-        images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])],
-        parallel: 4,
-        early: Early::new(),
-        contents: &|_| BTreeSet::new(),
-    };
+    let job = PushJob::new(vec![image(repository.clone(), directory.path(), b"hello", &["v1"])], 4);
 
     let error = told(&push(&anonymous(), &job, &()).unwrap_err());
     assert!(error.contains("refuses access to acme/web"), "{error}");

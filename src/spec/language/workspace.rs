@@ -2,6 +2,7 @@ use super::cache::CacheSettings;
 use super::keys::NameKey;
 use super::reference::Registry;
 use super::service::{Patch, Service};
+use super::tags::TagRules;
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{Checked, FromText, Int, Items, Origin, Plain, Table, Wrong, record, words};
 
@@ -23,13 +24,14 @@ record! {
         "defaults" => defaults: Checked<Patch>,
         /// This machine's cache.
         "cache" => cache: CacheSettings,
+        /// Rules for the tags of all images.
+        "tags" => tags: TagRules,
         /// Services that need no file of their own.
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
         "mirrors" => "mirrors of registries",
         "auth" => "settings for credentials",
-        "tags" => "tag rules",
         "fleets" => "fleets",
     }
 }
