@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::merge::MergeArguments;
 use crate::archive::Destination;
 use crate::model::{Identity, Platform, Size, is_tag};
 use crate::ops::cache::Kind;
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Explain(ExplainArguments),
     /// Pin what images are built with, in imgpack.lock
     Lock(LockArguments),
+    /// Put images together whose platforms different runners built, and tag them
+    Merge(MergeArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
@@ -92,7 +95,7 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) push: bool,
 
-    /// Tag images that are built for some of their platforms only, instead of pushing them by digest
+    /// Tag images that are built for some of their platforms only, instead of pushing them by digest for `imgpack merge`
     #[arg(long, requires = "push")]
     pub(super) allow_partial: bool,
 
@@ -125,7 +128,8 @@ pub(super) struct BuildArguments {
     pub(super) keep_going: bool,
 }
 
-fn tag(text: &str) -> Result<String, &'static str> {
+/// A tag, for `--tag`.
+pub(super) fn tag(text: &str) -> Result<String, &'static str> {
     if is_tag(text) {
         Ok(text.to_owned())
     } else {

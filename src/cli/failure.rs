@@ -10,6 +10,7 @@ use crate::builder::BuilderError;
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
+use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
 use crate::registry::RegistryError;
 use crate::spec::SelectError;
@@ -77,6 +78,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Registry(error) => registry_exit(error),
+        ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
+        ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) => Exit::Bug,
     }
@@ -134,6 +137,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Archive(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
+        ErrorKind::Merge(error) => error.hint(),
         _ => None,
     }
     .or_else(|| {

@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod failure;
+mod merge;
 pub mod progress;
 mod run;
 pub mod style;

@@ -17,7 +17,7 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, verbs};
+use super::{cache, merge, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::prepare::Machine;
@@ -63,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => verbs::plan(&settings, &arguments),
         Command::Explain(arguments) => verbs::explain(&settings, &arguments),
         Command::Lock(arguments) => verbs::lock(&settings, &arguments),
+        Command::Merge(arguments) => merge::run(&settings, arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),

@@ -89,7 +89,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let limit = settings.cache_limit(Some(&workspace)).map_err(one)?;
     let mut errors = Vec::new();
     let mut grown = false;
-    let outcome = settings.with_machine(root, arguments.selection.jobs, settings.mode(), |machine| {
+    let outcome = settings.with_machine(root.clone(), arguments.selection.jobs, settings.mode(), |machine| {
         deliver::with_push(machine, |push| {
             let made = |spec: &ImageSpec, layer: &Layer| {
                 if arguments.push {
@@ -115,6 +115,13 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     };
     if !errors.is_empty() {
         return Err(errors);
+    }
+    if let Some(path) = &arguments.result {
+        let write = || {
+            let result = result::result(&root, &built, arguments.push, &rules)?;
+            Ok(fs::write_atomic(path, &result.json()?)?)
+        };
+        write().map_err(|error: Error| one(error))?;
     }
     let exit = tell(settings, arguments, &built).map_err(one)?;
     if let Some(limit) = limit.filter(|_| grown) {
@@ -177,11 +184,6 @@ fn tell(settings: &Settings, arguments: &BuildArguments, built: &Built) -> Resul
     let report = Report::new(built.images.iter().flat_map(|image| image.reports.clone()).collect());
     if let Some(path) = &arguments.report {
         fs::write_atomic(path, report.json().as_bytes())?;
-    }
-    if let Some(path) = &arguments.result {
-        let result = result::result(built, arguments.push)?;
-        let json = serde_json::to_vec_pretty(&result).map_err(|error| Error::bug(error.to_string()))?;
-        fs::write_atomic(path, &[&json[..], b"\n"].concat())?;
     }
     for line in &built.differing {
         remark(&format!("differs: {line}"));

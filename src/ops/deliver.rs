@@ -131,7 +131,7 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Re
     if !moves && !image.tags.is_empty() {
         let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
         machine.observer.event(Event::Note(format!(
-            "{} is pushed by digest for {} only: no tag ({}) moves",
+            "{} is pushed by digest for {} only: no tag ({}) moves before `imgpack merge`",
             image.spec.identity,
             built.join(", "),
             image.tags.join(", ")

@@ -17,11 +17,14 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod files;
+pub mod fingerprint;
 pub mod history;
 pub mod image_record;
 pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+/// `imgpack merge`.
+pub mod merge;
 pub mod pack;
 pub mod pins;
 pub mod prepare;

@@ -117,6 +117,8 @@ pub struct Session<'a> {
     pub(super) host: Host,
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
+    /// `SOURCE_DATE_EPOCH` as RFC 3339.
+    pub(super) created: Option<&'a str>,
     platforms: &'a [Platform],
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
@@ -136,6 +138,7 @@ impl<'a> Session<'a> {
             host: Host::new(machine.environment.clone()),
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
+            created: options.created.as_deref(),
             platforms: &options.platforms,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),

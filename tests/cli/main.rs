@@ -15,6 +15,7 @@ mod fresh;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod merge;
 mod output;
 mod plan;
 mod pushing;

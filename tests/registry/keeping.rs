@@ -11,6 +11,13 @@ pub(crate) fn start() -> Fake {
     Fake::start(script())
 }
 
+/// The same, but `instead` answers where it wants to.
+#[allow(dead_code, reason = "not every kind of test plays faults")]
+pub(crate) fn start_with(mut instead: impl FnMut(&Asked) -> Option<Reply> + Send + 'static) -> Fake {
+    let mut script = script();
+    Fake::start(move |asked| instead(asked).unwrap_or_else(|| script(asked)))
+}
+
 fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
