@@ -49,10 +49,14 @@ pub(super) fn run(settings: &Settings, arguments: MergeArguments) -> Result<Exit
     for (image, unchanged) in merged.result.images.iter().zip(&merged.unchanged) {
         let platforms: Vec<String> =
             image.platforms.iter().map(|platform| platform.platform.to_string()).collect();
-        let tags = if image.tags.is_empty() { "no tag".to_owned() } else { image.tags.join(", ") };
+        let tags = if image.tags.is_empty() {
+            ", without a tag".to_owned()
+        } else {
+            format!(" as {}", image.tags.join(", "))
+        };
         let unchanged = if *unchanged { " (unchanged)" } else { "" };
         if !settings.quiet {
-            remark(&format!("{}: {} as {tags}{unchanged}", image.identity, platforms.join(", ")));
+            remark(&format!("{}: {}{tags}{unchanged}", image.identity, platforms.join(", ")));
         }
         let _ = writeln!(references, "{}", image.reference);
     }

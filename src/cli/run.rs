@@ -159,6 +159,26 @@ impl Settings {
         Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
     }
 
+    /// Leaves out, with a remark, what is built for none of the platforms asked for, so that each runner of a matrix can
+    /// be asked for all services. What was named, or would be all, stays: that it cannot be built is an error.
+    pub(super) fn leave_out(&self, specs: &mut Vec<ImageSpec>, selection: &Selection) {
+        let is_for = |spec: &ImageSpec| {
+            selection.platforms.is_empty()
+                || spec.platforms.iter().any(|platform| selection.platforms.contains(platform))
+        };
+        if !selection.identities.is_empty() || !specs.iter().any(is_for) {
+            return;
+        }
+        for spec in specs.extract_if(.., |spec| !is_for(spec)) {
+            let platforms: Vec<String> = spec.platforms.iter().map(ToString::to_string).collect();
+            self.remark(&format!(
+                "{} is left out: it is built for {} only",
+                spec.identity,
+                platforms.join(", ")
+            ));
+        }
+    }
+
     /// The cache's folder.
     pub(super) fn cache(&self) -> Result<PathBuf, Error> {
         let below =

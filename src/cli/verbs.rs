@@ -39,6 +39,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
     let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
+    settings.leave_out(&mut specs, &arguments.selection);
     if !arguments.tags.is_empty() {
         let tags: Vec<Template> = arguments.tags.iter().map(Template::text).collect();
         for spec in &mut specs {
@@ -284,7 +285,8 @@ fn explained(
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
-    let specs = Settings::select(&workspace, selection).map_err(one)?;
+    let mut specs = Settings::select(&workspace, selection).map_err(one)?;
+    settings.leave_out(&mut specs, selection);
     let options = BuildOptions { platforms: selection.platforms.clone(), locked, ..BuildOptions::default() };
     let (explanations, errors) = settings
         .with_machine(root.clone(), selection.jobs, Mode::Quiet, |machine| {

@@ -12,7 +12,7 @@ use super::prepare::Machine;
 use super::tags::TagRules;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
-use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
+use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Platform, Repository};
 use crate::registry::{
     self, BlobSource, Early, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed,
 };
@@ -95,7 +95,39 @@ fn images(machine: &Machine<'_>, built: &Built, rules: &TagRules) -> Result<Vec<
         }
         images.push(image_push(machine, image, rules)?);
     }
+    let waiting = built.images.iter().filter(|image| !rules.moves(image) && !image.tags.is_empty());
+    tell_waiting(machine, &waiting.collect::<Vec<_>>());
     Ok(images)
+}
+
+/// Images that are named in one note.
+const NAMED: usize = 4;
+
+/// Says which images get no tag, those of the same platforms in one note.
+fn tell_waiting(machine: &Machine<'_>, images: &[&BuiltImage]) {
+    let mut groups: BTreeMap<Vec<Platform>, Vec<&BuiltImage>> = BTreeMap::new();
+    for image in images {
+        let platforms = image.platforms.iter().map(|platform| platform.platform).collect();
+        groups.entry(platforms).or_default().push(image);
+    }
+    for (platforms, images) in groups {
+        let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        let names: Vec<String> =
+            images.iter().take(NAMED).map(|image| image.spec.identity.to_string()).collect();
+        let more = images.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let tags = match images.split_first() {
+            Some((first, others)) if others.iter().all(|image| image.tags == first.tags) => {
+                first.tags.join(", ")
+            }
+            _ => "their tags".to_owned(),
+        };
+        machine.observer.event(Event::Note(format!(
+            "{}{more}: pushed by digest for {} only; `imgpack merge` sets {tags}",
+            names.join(", "),
+            platforms.join(", ")
+        )));
+    }
 }
 
 /// Refuses, before anything is built, a repository that `--push` could not use.
@@ -127,19 +159,9 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Re
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
-    let moves = rules.moves(image);
-    if !moves && !image.tags.is_empty() {
-        let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
-        machine.observer.event(Event::Note(format!(
-            "{} is pushed by digest for {} only: no tag ({}) moves before `imgpack merge`",
-            image.spec.identity,
-            built.join(", "),
-            image.tags.join(", ")
-        )));
-    }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: if moves { image.tags.clone() } else { Vec::new() },
+        tags: if rules.moves(image) { image.tags.clone() } else { Vec::new() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),

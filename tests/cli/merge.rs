@@ -77,7 +77,9 @@ fn parts_become_what_one_build_makes() {
         env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {}/acme\n", server.address));
         let said = part(&mut env, "amd64", "linux/amd64", &[]);
         assert!(
-            said.contains("web is pushed by digest for linux/amd64 only: no tag (v1, latest) moves before `imgpack merge`"),
+            said.contains(
+                "note: web: pushed by digest for linux/amd64 only; `imgpack merge` sets v1, latest\n"
+            ),
             "{said}"
         );
         part(&mut env, "arm64", "linux/arm64", &[]);
@@ -177,7 +179,15 @@ fn many_images_are_tagged_last() {
     for name in ["a", "b", "c", "d", "e", "f", "g"] {
         env.spec(name, &format!("{WEB}args: {{ NAME: {name} }}\n"));
     }
-    parts(&mut env);
+    let said = part(&mut env, "amd64", "linux/amd64", &[]);
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    assert_eq!(
+        notes,
+        [
+            "note: a, b, c, d and 4 more: pushed by digest for linux/amd64 only; `imgpack merge` sets v1, latest"
+        ]
+    );
+    part(&mut env, "arm64", "linux/arm64", &[]);
     let before = server.lines().len();
     let merged = env.succeeds(&BOTH);
     assert_eq!(merged.stdout.lines().count(), 8);
@@ -201,6 +211,24 @@ fn many_images_are_tagged_last() {
     hint: add the results that hold them, or tag without them with --allow-partial
     ");
     assert_eq!(server.lines().len(), before);
+}
+
+#[test]
+fn a_runner_leaves_out_what_is_not_for_it() {
+    let server = keeping::start();
+    let mut env = workspace(&server);
+    env.spec("arm", &format!("{WEB}platforms: [linux/arm64]\n").replace("[v1, latest]", "[]"));
+    let said = part(&mut env, "amd64", "linux/amd64", &[]);
+    assert!(said.starts_with("arm is left out: it is built for linux/arm64 only\n"), "{said}");
+    part(&mut env, "arm64", "linux/arm64", &[]);
+    let merged = env.succeeds(&BOTH);
+    assert_eq!(
+        merged.stderr,
+        "arm: linux/arm64, without a tag (unchanged)\nweb: linux/amd64, linux/arm64 as v1, latest\n"
+    );
+    // What is named is meant.
+    let said = env.fails(2, &["build", "arm", "web", "--platform", "linux/amd64"]);
+    assert!(said.contains("arm is built for linux/arm64 only"), "{said}");
 }
 
 #[test]
