@@ -3,7 +3,9 @@
 mod args;
 mod cache;
 mod failure;
+mod lock;
 mod merge;
+mod outdated;
 pub mod progress;
 mod run;
 pub mod style;

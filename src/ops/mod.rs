@@ -11,6 +11,7 @@ pub mod closure;
 pub mod compile;
 pub mod contents;
 pub mod deliver;
+mod downloads;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.
@@ -25,6 +26,7 @@ pub mod inputs;
 pub mod lock;
 /// `imgpack merge`.
 pub mod merge;
+pub mod outdated;
 pub mod pack;
 pub mod pins;
 pub mod prepare;

@@ -269,6 +269,14 @@ pub enum RegistryError {
         #[source]
         source: Box<RegistryError>,
     },
+    /// Something that only a registry knows, where nobody may ask one.
+    #[error("{what} is not known here, and --offline lets no request leave")]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// Whether it may be another one each time it is asked for.
+        moves: bool,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -357,6 +365,12 @@ impl RegistryError {
             Self::Tags { source, .. } => Some(source.hint().unwrap_or_else(|| {
                 "all images are stored: the same command again only sets the tags that are left".into()
             })),
+            Self::Offline { moves: true, .. } => {
+                Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
+            }
+            Self::Offline { moves: false, .. } => {
+                Some("run once without --offline: what it brings is kept".into())
+            }
             _ => None,
         }
     }

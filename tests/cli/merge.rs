@@ -20,6 +20,12 @@ fn workspace(server: &Fake) -> Env {
     env
 }
 
+/// A registry that keeps what it is given, but `instead` answers where it wants to.
+fn registry_but(instead: impl Fn(&Asked) -> Option<Reply> + Send + 'static) -> Fake {
+    let mut script = keeping::script();
+    Fake::start(move |asked| instead(asked).unwrap_or_else(|| script(asked)))
+}
+
 /// Builds `platform` on a runner of its own, which writes `{name}.json`.
 fn part(env: &mut Env, name: &str, platform: &str, more: &[&str]) -> String {
     env.set("IMGPACK_CACHE", env.outside(name));
@@ -444,7 +450,7 @@ fn immutable_tags_do_not_move() {
     // One registry that answers HEAD, and one that does not: there, too, a tag that is taken is seen.
     for silent in [false, true] {
         let server =
-            keeping::start_with(move |asked| (silent && asked.method == "HEAD").then(|| Reply::status(405)));
+            registry_but(move |asked| (silent && asked.method == "HEAD").then(|| Reply::status(405)));
         let mut env = workspace(&server);
         let head = format!("apiVersion: imgpack/v1\nregistry: {}/acme\n", server.address);
         env.file("imgpack.yaml", format!("{head}tags: {{ immutable: [\"v*\"] }}\n"));
@@ -477,7 +483,7 @@ fn immutable_tags_do_not_move() {
 
 #[test]
 fn tags_that_moved_and_tags_that_did_not_are_named() {
-    let server = keeping::start_with(|asked| {
+    let server = registry_but(|asked| {
         (asked.method == "PUT" && asked.target.ends_with("/manifests/v1")).then(|| {
             Reply::status(422).and_body(r#"{"errors":[{"code":"UNPROCESSABLE","message":"not today"}]}"#)
         })
