@@ -43,7 +43,7 @@ pub(super) enum Command {
     Lock(LockArguments),
     /// Show which rows of imgpack.lock are behind what there is now
     Outdated(OutdatedArguments),
-    /// Put images together whose platforms different runners built, and tag them
+    /// Put together and tag images whose platforms were built on different runners
     Merge(MergeArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),

@@ -133,6 +133,22 @@ fn parts_become_what_one_build_makes() {
 }
 
 #[test]
+fn runners_have_checkouts_of_their_own() {
+    let server = keeping::start();
+    let (mut one, mut other) = (workspace(&server), workspace(&server));
+    for (env, name) in [(&one, "one"), (&other, "other")] {
+        env.spec("web", &WEB.replace("static", "oci:../base"));
+        env.file("conf/template.yaml", name).file(".imgpackignore", "/conf/template.yaml\n");
+        env.spec("base", "base: scratch\nfiles: { /etc/base: ../conf/motd }\n");
+        env.succeeds(&["build", "base", "--output", "oci:base"]);
+    }
+    part(&mut one, "amd64", "linux/amd64", &["web"]);
+    part(&mut other, "arm64", "linux/arm64", &["web"]);
+    one.file("arm64.json", fs::read(other.path("arm64.json")).unwrap());
+    one.succeeds(&BOTH);
+}
+
+#[test]
 fn a_base_of_a_registry_is_the_same_for_all_runners() {
     let (whole, server) = (keeping::start(), keeping::start());
     let mut env = workspace(&whole);
@@ -304,7 +320,7 @@ fn parts_of_different_things_are_refused() {
     error: amd64.json and inputs.json do not belong together: the sources or the base of web differ (… and …)
     hint: build all platforms of one commit; a base that imgpack.lock does not pin may have moved meanwhile
     error: amd64.json and lock.json do not belong together: imgpack.lock differs (none and …)
-    hint: build all platforms of one commit, with the lock file that is in it
+    hint: build all platforms of one commit, with a lock file in it: `imgpack lock` fills it for all of them
     error: amd64.json and version.json do not belong together: they are of imgpack 0.1.0 and 9.9.9
     hint: let all runners use one version
     error: amd64.json and format.json do not belong together: their layers have format 1 and 2

@@ -146,7 +146,10 @@ fn same_command(first: &Part, second: &Part) -> Result<(), Error> {
         let short =
             |result: &BuildResult| result.lock_digest.map_or_else(|| "none".to_owned(), |d| d.0.short());
         let what = format!("imgpack.lock differs ({} and {})", short(one), short(other));
-        return differ(what, "build all platforms of one commit, with the lock file that is in it");
+        return differ(
+            what,
+            "build all platforms of one commit, with a lock file in it: `imgpack lock` fills it for all of them",
+        );
     }
     Ok(())
 }
