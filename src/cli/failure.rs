@@ -77,9 +77,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Archive(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
-        ErrorKind::Gone { .. } => Exit::Network,
+        ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
-        ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,

@@ -269,6 +269,17 @@ pub enum RegistryError {
         #[source]
         source: Box<RegistryError>,
     },
+    /// A tag that names something else and does not move.
+    #[error("{reference} exists as {found} and was not moved")]
+    Kept {
+        /// The reference with the tag.
+        reference: String,
+        /// What it names.
+        found: BlobDigest,
+        /// The registry's refusal.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// Something that only a registry knows, where nobody may ask one.
     #[error("{what} is not known here, and --offline lets no request leave")]
     Offline {
@@ -359,6 +370,8 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::Immutable { .. } => Some(
                 "imgpack.yaml says so (`tags.immutable`), and nothing was tagged: give what changed another tag".into(),
             ),
