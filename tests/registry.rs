@@ -14,6 +14,8 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/faults.rs"]
+mod faults;
 #[path = "registry/keeping.rs"]
 mod keeping;
 #[path = "registry/mount.rs"]
@@ -22,6 +24,8 @@ mod mount;
 mod pulling;
 #[path = "registry/pushing.rs"]
 mod pushing;
+#[path = "registry/reading.rs"]
+mod reading;
 #[path = "registry/real.rs"]
 mod real;
 #[path = "registry/real_uploads.rs"]
@@ -30,6 +34,9 @@ mod real_uploads;
 mod relay;
 #[path = "registry/resume.rs"]
 mod resume;
+#[path = "registry/servers.rs"]
+#[allow(dead_code, reason = "the command line is tried with more of them")]
+mod servers;
 #[path = "registry/sessions.rs"]
 mod sessions;
 #[path = "registry/tls.rs"]

@@ -365,6 +365,10 @@ impl RegistryError {
             Self::Status { status: 429, .. } => {
                 Some("the registry limits requests; log in, or try later".into())
             }
+            Self::Status { status: 405, request, .. } if request.method == "POST" => Some(format!(
+                "{} takes no pushes: it is read-only, or a cache of another registry",
+                request.repository.registry()
+            )),
             Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
                 "if {} stands behind a proxy that ends TLS, the proxy has to pass on X-Forwarded-Proto: https",
                 request.repository.registry()

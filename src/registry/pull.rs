@@ -126,7 +126,11 @@ impl Http {
     async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
         let mut call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
-        let response = self.send(&call).await?;
+        let mut response = self.send(&call).await?;
+        if response.status() == 416 && call.range.take().is_some() {
+            // Some registries know no range without an end: the whole again, and what is known of it is skipped.
+            response = self.send(&call).await?;
+        }
         if !response.status().is_success() {
             return Err(self.refusal(&call, response, &arriving.what).await);
         }
