@@ -78,6 +78,10 @@ impl Push<'_, '_> {
     pub fn images(&self, built: &Built) -> Result<PushSummary, Error> {
         let Self { machine, watcher, uploads } = self;
         let images = images(machine, built)?;
+        for (repository, blobs) in in_registries(built) {
+            machine.registry.holds(repository, &blobs);
+            watcher.there(repository, &blobs);
+        }
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         let contents = |root| contents(machine.store, root);
@@ -126,10 +130,6 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            if let Some(from) = &layer.from {
-                // Also where its bytes are here: mounting it sends none.
-                machine.registry.holds(from, &BTreeSet::from([descriptor.digest]));
-            }
             let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
@@ -160,6 +160,18 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
         },
         blobs: blobs.into_values().collect(),
     })
+}
+
+/// Layers of bases, by the repository that has them: also where their bytes are here, mounting them sends none.
+fn in_registries(built: &Built) -> BTreeMap<&Repository, BTreeSet<BlobDigest>> {
+    let mut found: BTreeMap<&Repository, BTreeSet<BlobDigest>> = BTreeMap::new();
+    for layer in built.images.iter().flat_map(|image| &image.platforms).flat_map(|platform| &platform.layers)
+    {
+        if let Some(from) = &layer.from {
+            found.entry(from).or_default().insert(layer.layer.descriptor.digest);
+        }
+    }
+    found
 }
 
 fn outputs(built: &Built) -> Vec<ImageOutput> {
@@ -238,6 +250,12 @@ impl Sums {
 impl Watcher<'_> {
     fn state(&self) -> MutexGuard<'_, Sums> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A registry has these; it is not expected to need their bytes.
+    fn there(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        let held = blobs.iter().map(|digest| (repository.registry().to_owned(), *digest));
+        self.state().settled.extend(held);
     }
 
     /// These images are going to be sent, with all their blobs as far as is known.
