@@ -130,12 +130,11 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
                     BlobSource::Registry(from.clone())
                 }
-                _ => stored(),
+                _ => BlobSource::File(machine.store.blob_path(&descriptor.digest)),
             };
             blobs.insert(descriptor.digest, (descriptor, source));
         }
@@ -261,8 +260,15 @@ impl Watcher<'_> {
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
         let blobs =
-            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
-        self.state().expect(blobs);
+            || images.iter().flat_map(|image| image.blobs.iter().map(|blob| (&image.repository, blob)));
+        let mut state = self.state();
+        for (repository, (blob, source)) in blobs() {
+            // Its registry takes it over; should it not, it is counted as soon as it is sent.
+            if matches!(source, BlobSource::Registry(from) if from.registry() == repository.registry()) {
+                state.settle(repository, blob);
+            }
+        }
+        state.expect(blobs().map(|(repository, (blob, _))| (repository, blob)));
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
