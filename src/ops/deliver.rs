@@ -79,6 +79,10 @@ impl Push<'_, '_> {
     pub fn images(&self, built: &Built, rules: &TagRules) -> Result<PushSummary, Error> {
         let Self { machine, watcher, uploads } = self;
         let images = images(machine, built, rules)?;
+        for (repository, blobs) in in_registries(built) {
+            machine.registry.holds(repository, &blobs);
+            watcher.there(repository, &blobs);
+        }
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         let contents = |root| contents(machine.store, root);
@@ -160,10 +164,6 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Re
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            if let Some(from) = &layer.from {
-                // In the store or not: its own registry takes it over from there.
-                machine.registry.holds(from, &BTreeSet::from([descriptor.digest]));
-            }
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
                     BlobSource::Registry(from.clone())
@@ -183,6 +183,18 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Re
         },
         blobs: blobs.into_values().collect(),
     })
+}
+
+/// Layers of bases, by the repository that has them: also where their bytes are here, mounting them sends none.
+fn in_registries(built: &Built) -> BTreeMap<&Repository, BTreeSet<BlobDigest>> {
+    let mut found: BTreeMap<&Repository, BTreeSet<BlobDigest>> = BTreeMap::new();
+    for layer in built.images.iter().flat_map(|image| &image.platforms).flat_map(|platform| &platform.layers)
+    {
+        if let Some(from) = &layer.from {
+            found.entry(from).or_default().insert(layer.layer.descriptor.digest);
+        }
+    }
+    found
 }
 
 fn outputs(built: &Built) -> Vec<ImageOutput> {
@@ -263,18 +275,17 @@ impl Watcher<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A registry has these; it is not expected to need their bytes.
+    fn there(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        let held = blobs.iter().map(|digest| (repository.registry().to_owned(), *digest));
+        self.state().settled.extend(held);
+    }
+
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
         let blobs =
-            || images.iter().flat_map(|image| image.blobs.iter().map(|blob| (&image.repository, blob)));
-        let mut state = self.state();
-        for (repository, (blob, source)) in blobs() {
-            // Its registry takes it over; should it not, it is counted as soon as it is sent.
-            if matches!(source, BlobSource::Registry(from) if from.registry() == repository.registry()) {
-                state.settle(repository, blob);
-            }
-        }
-        state.expect(blobs().map(|(repository, (blob, _))| (repository, blob)));
+            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
+        self.state().expect(blobs);
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {

@@ -132,6 +132,24 @@ fn one_layer_of_two_images_reaches_both_before_a_tag() {
 }
 
 #[test]
+fn layers_of_a_base_in_the_same_registry_are_mounted_though_they_are_here() {
+    let (env, server) = with_registry();
+    let noise: String = (0..9_000_u32).map(|number| number.wrapping_mul(0x9e37_79b9).to_string()).collect();
+    env.file("noise", noise);
+    env.spec("low", "base: scratch\nplatforms: [linux/amd64]\nfiles: { /noise: ../noise }\n");
+    asked(&env, &server, &["build", "low", "--push"]);
+    let base = format!("{}/acme/low:latest", server.address);
+    env.spec("top", &format!("base: {base}\nplatforms: [linux/amd64]\nfiles:\n  - {{ text: x, to: /x }}\n"));
+    let (said, lines) = asked(&env, &server, &["build", "top", "--push"]);
+    let counts = counted(&lines);
+    // Its own layer and its config.
+    assert_eq!((counts["mount"], counts["blob"]), (1, 2), "{lines:#?}");
+    let sizes: Vec<&str> =
+        said.lines().filter_map(|line| line.split_once("acme/top: sen")).map(|(_, rest)| rest).collect();
+    assert!(sizes.len() == 2 && sizes.iter().all(|size| size.ends_with(" B")), "{said}");
+}
+
+#[test]
 fn a_failed_build_tags_nothing() {
     let (env, server) = with_registry();
     env.spec("bad", "base: scratch\nfiles: { /etc/web: ../missing }\n");

@@ -148,7 +148,7 @@ fn a_source_that_falls_silent_is_asked_again() {
     });
     let target = sessions::start(Ways::default(), []);
     let mut config = config();
-    config.patience.stall = Duration::from_millis(200);
+    config.patience.stall = Duration::from_secs(1);
     push_by(&Remote::new(config), &source, &target, &blob).unwrap_or_else(|error| panic!("{}", told(&error)));
     assert_eq!(begun(&source), ["whole", "whole"]);
     assert_eq!(steps(&target), ["HEAD", "POST", "PUT 6000000"]);

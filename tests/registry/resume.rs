@@ -31,12 +31,18 @@ fn blob() -> &'static (Descriptor, tempfile::NamedTempFile) {
 fn push_by(remote: &Remote, server: &Fake) -> Result<Pushed, RegistryError> {
     let (blob, file) = blob();
     let source = BlobSource::File(file.path().into());
-    let last = RefCell::new(0);
+    let (last, fell) = (RefCell::new(0), RefCell::new(false));
     let result = remote.push_blob(&repository(server), blob, &source, &|sent| {
         assert!(sent <= SIZE as u64, "{sent}");
+        *fell.borrow_mut() |= sent < *last.borrow();
         *last.borrow_mut() = sent;
     });
-    if result.is_ok() {
+    if let Ok(pushed) = &result {
+        assert_eq!(
+            fell.into_inner(),
+            pushed.resent > 0,
+            "it falls back where bytes are sent again: {pushed:?}"
+        );
         assert_eq!(last.into_inner(), SIZE as u64, "progress ends with the whole");
     }
     result
@@ -169,7 +175,7 @@ fn a_chunk_is_never_sent_again_before_the_registry_was_asked() {
 fn a_chunk_that_is_not_answered_is_asked_for() {
     let server = resumed([("PATCH", Fault::Answer(Reply::silence()))]);
     let mut config = config();
-    config.patience.answer = Duration::from_millis(100);
+    config.patience.answer = Duration::from_secs(1);
     push_by(&Remote::new(config), &server).unwrap();
     assert_eq!(steps(&server)[4..], ["PATCH 1000000-5194303", "GET", "PATCH 5194304-8999999", "PUT 0"]);
 }
@@ -216,6 +222,15 @@ fn a_registry_that_stores_nothing_is_named() {
     let error = told(&push(&server).unwrap_err());
     assert!(error.starts_with("the connection broke: PATCH http://127.0.0.1:"), "{error}");
     assert_eq!(steps(&server).iter().filter(|step| step.starts_with('P')).count(), 6, "three sessions");
+}
+
+#[test]
+fn a_registry_that_stores_too_much_is_named() {
+    let faults = [("PUT", Fault::Cut(1_000_000, Reply::hang_up())), ("PATCH", Fault::Double)];
+    let server = sessions::start(Ways::default(), std::iter::repeat_n(faults, 9).flatten());
+    let error = told(&push(&server).unwrap_err());
+    assert!(error.starts_with("PATCH http://127.0.0.1:"), "{error}");
+    assert!(error.ends_with("it holds 9388608 bytes of 5194304 that were sent"), "{error}");
 }
 
 #[test]
