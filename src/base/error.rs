@@ -166,9 +166,9 @@ impl BaseError {
             Self::Platform { base, platform, found } if !found.is_empty() => {
                 Some(format!("leave {platform} out of `platforms`, or choose another base than {base}"))
             }
-            Self::Elsewhere { base, .. } => Some(format!(
-                "only registries are read: push the layer to where {base} is, or choose another base"
-            )),
+            Self::Elsewhere { base, .. } => {
+                Some(format!("push the layer to where {base} is, or choose another base"))
+            }
             Self::Ambiguous { .. } => Some("keep one image in it".to_owned()),
             _ => None,
         }

@@ -1,11 +1,11 @@
 //! The bases of a command, each read once for each platform.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::downloads::Downloads;
+use super::downloads::{Downloads, bring_from_address};
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
@@ -222,12 +222,8 @@ impl<'a> Bases<'a> {
     /// The one layer of a built-in base, packed like any other.
     fn built_in(&self, built_in: BuiltIn, title: &str) -> Result<BaseImage, Error> {
         let BuiltIn { entries, config, facts } = built_in;
-        let part = LayerPart {
-            class: Class::Base,
-            title: title.to_owned(),
-            entries,
-            replace: std::collections::BTreeSet::new(),
-        };
+        let part =
+            LayerPart { class: Class::Base, title: title.to_owned(), entries, replace: BTreeSet::new() };
         let planned =
             plan_layers(vec![part], &BaseFacts::default(), Compression::default()).map_err(Error::many)?;
         let mut layers = Vec::new();
@@ -286,8 +282,18 @@ impl<'a> Bases<'a> {
                 Err(error) => return Err(Error::usage(error.to_string())),
             },
         };
-        let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
-            .map_err(|error| self.pins.gone(text, error.into()))?;
+        let document = Document { bytes: &bytes, name: Some(text) };
+        let mut brought = BTreeSet::new();
+        let mut base = loop {
+            match from_document(import, &document, &fetch) {
+                Ok(base) => break base,
+                // Hardly any base has such layers, so what else was read is read again.
+                Err(BaseError::Elsewhere { base, layer, urls, source }) if brought.insert(layer) => {
+                    bring_from_address(self.machine, base, layer, urls, source)?;
+                }
+                Err(error) => return Err(self.pins.gone(text, error.into())),
+            }
+        };
         base.repository = Some(repository.clone());
         if let (None, Some(facts)) = (reference.digest(), base.facts_digest) {
             self.pins.facts(text, digest, import.platform, facts)?;

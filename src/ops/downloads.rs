@@ -9,9 +9,8 @@ use super::build::Built;
 use super::error::Error;
 use super::event::{Event, Observer};
 use super::prepare::Machine;
-use crate::base::BaseError;
+use crate::base::{BaseError, BoxError};
 use crate::model::{BlobDigest, Descriptor, Repository};
-use crate::registry::RegistryError;
 use crate::system::parallel;
 
 /// Blobs on their way at once, whatever the number of processors.
@@ -121,10 +120,16 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
     let bring = |(blob, from, urls): &(&Descriptor, &Repository, &Vec<String>)| {
         cancel.check()?;
         let mut stored = store.write_blob()?;
-        registry
-            .blob(from, blob, &mut downloads.counted(from, blob, &mut stored))
-            .map_err(|error| elsewhere(error, from, blob, urls))?;
-        stored.finish()?;
+        let came = registry.blob(from, blob, &mut downloads.counted(from, blob, &mut stored));
+        match came {
+            Err(error) if !urls.is_empty() => {
+                bring_from_address(machine, from.to_string(), blob.digest, (*urls).clone(), error.into())?;
+            }
+            result => {
+                result?;
+                stored.finish()?;
+            }
+        }
         Ok::<_, Error>(())
     };
     let brought = parallel(DOWNLOADS, &missing, |layer| {
@@ -138,11 +143,27 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
     Ok(store.sync()?)
 }
 
-/// Says of a layer that is not to be distributed where it is.
-fn elsewhere(error: RegistryError, from: &Repository, blob: &Descriptor, urls: &[String]) -> Error {
-    if urls.is_empty() {
-        return error.into();
+/// Brings a layer that is not to be distributed from one of its addresses. `missing` says why its registry does not have
+/// it.
+pub(super) fn bring_from_address(
+    machine: &Machine<'_>,
+    base: String,
+    layer: BlobDigest,
+    urls: Vec<String>,
+    missing: BoxError,
+) -> Result<(), BaseError> {
+    let bring = |url: &String| -> Result<(), BoxError> {
+        let mut stored = machine.store.write_blob()?;
+        machine.registry.file(url, Some(layer), &mut stored)?;
+        stored.finish()?;
+        Ok(())
+    };
+    let mut source = missing;
+    for url in &urls {
+        match bring(url) {
+            Ok(()) => return Ok(()),
+            Err(error) => source = error,
+        }
     }
-    let (base, urls) = (from.to_string(), urls.to_vec());
-    BaseError::Elsewhere { base, layer: blob.digest, urls, source: error.into() }.into()
+    Err(BaseError::Elsewhere { base, layer, urls, source })
 }

@@ -328,6 +328,34 @@ fn a_layer_that_is_not_to_be_distributed_stays_where_it_is() {
 }
 
 #[test]
+fn a_layer_that_is_not_to_be_distributed_comes_from_its_address() {
+    let bytes = gzip(&tar());
+    let files = Fake::start({
+        let bytes = bytes.clone();
+        move |asked| match asked.target.as_str() {
+            "/base.tar.gz" => Reply::body(bytes.clone()),
+            _ => Reply::status(404),
+        }
+    });
+    let mut wild = Wild::default();
+    let mut layer = wild.add(MediaType::OciForeignGzip.as_str(), &bytes);
+    wild.0.clear();
+    layer["urls"] = json!(["gone", "base"].map(|name| format!("http://{}/{name}.tar.gz", files.address)));
+    let image = wild.image(false, &layer, &tar());
+    wild.tag("foreign", &image);
+    let (env, _server) = on_wild(wild, "foreign", "");
+    env.succeeds(&["build", "app"]);
+    let all = ["GET /gone.tar.gz", "GET /base.tar.gz"];
+    assert_eq!(files.lines(), all);
+    env.succeeds(&["build", "app", "--output", "oci:out"]);
+    assert_eq!(files.lines(), all, "it is kept");
+    assert_eq!(manifest_in(&env, "out")["layers"][0], layer);
+    env.succeeds(&["cache", "prune", "--kind", "bases"]);
+    env.succeeds(&["build", "app", "--output", "oci:two"]);
+    assert_eq!(files.lines(), [all, all].concat());
+}
+
+#[test]
 fn a_line_that_breaks_while_a_layer_is_read_costs_no_second_try_of_all() {
     let mut wild = Wild::default();
     let layer = wild.add(MediaType::OciLayerGzip.as_str(), &gzip(&tar()));
@@ -354,7 +382,7 @@ fn what_is_wrong_with_a_base_of_a_registry_is_said() {
     wild.tag("gone", &gone);
     let foreign = json!({
         "mediaType": MediaType::OciForeignGzip, "digest": BlobDigest::of(b"elsewhere"), "size": 9,
-        "urls": ["https://layers.example/base.tar.gz"],
+        "urls": ["ftp://layers.example/base.tar.gz"],
     });
     let foreign = wild.image(false, &foreign, &tar());
     wild.tag("foreign", &foreign);
@@ -391,9 +419,9 @@ fn what_is_wrong_with_a_base_of_a_registry_is_said() {
     hint: `[registry]/wild` may be misspelt, or not be pushed yet
     ");
     assert_snapshot!(said(4, "foreign"), @r"
-    error: app (linux/amd64): cannot get the layer sha256:… of [registry]/wild:foreign, which is not to be distributed: it is at https://layers.example/base.tar.gz
-      because: the blob sha256:… of [registry]/wild is not there: GET http://[registry]/v2/wild/blobs/sha256:… was answered with 404: NOT_THERE
-    hint: only registries are read: push the layer to where [registry]/wild:foreign is, or choose another base
+    error: app (linux/amd64): cannot get the layer sha256:… of [registry]/wild:foreign, which is not to be distributed: it is at ftp://layers.example/base.tar.gz
+      because: ftp://layers.example/base.tar.gz cannot be fetched: it is an address which is neither https nor http
+    hint: push the layer to where [registry]/wild:foreign is, or choose another base
     ");
     assert_snapshot!(said(4, "damaged"), @r"
     error: app (linux/amd64): cannot get the blob sha256:… of [registry]/wild:damaged
