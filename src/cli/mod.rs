@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod failure;
 mod lock;
+mod mirrors;
 mod outdated;
 pub mod progress;
 mod run;

@@ -152,13 +152,12 @@ impl Relay<'_> {
 
     /// Waits for more of the answer, asking for it first where there is none.
     async fn arrive(&mut self, http: &Http, blob: &Descriptor, at: u64) -> Result<(), RegistryError> {
-        let mut response = match self.response.take() {
-            Some(response) => response,
-            None => {
-                let (response, skip) = self.ask(http, blob, at).await?;
-                self.skip = skip;
-                response
-            }
+        let mut response = if let Some(response) = self.response.take() {
+            response
+        } else {
+            let (response, skip) = self.ask(http, blob, at).await?;
+            self.skip = skip;
+            response
         };
         let url = response.url().clone();
         let request = || Box::new(Request::new("GET", &url, self.from));

@@ -7,7 +7,9 @@ use super::clients::{Clients, Patience};
 use super::error::RegistryError;
 use super::holders::Holders;
 use super::http::Http;
+use super::mirrors::Mirrors;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::pull::Arriving;
 use super::retry::Retry;
 use super::runtime::Runtime;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
@@ -21,6 +23,8 @@ pub struct RemoteConfig {
     pub docker_config: Option<PathBuf>,
     /// PEM files of certificates that are trusted beside the machine's own.
     pub ca_files: Vec<PathBuf>,
+    /// Where repositories are read from first.
+    pub mirrors: Mirrors,
     /// How often a request is tried.
     pub retry: Retry,
     /// How long a silent registry is waited for.
@@ -32,6 +36,7 @@ pub struct RemoteConfig {
 /// Registries over the network. Making one opens nothing and starts nothing; the first request does.
 pub struct Remote {
     http: Http,
+    mirrors: Mirrors,
     runtime: Runtime,
     cancel: Cancel,
 }
@@ -39,7 +44,7 @@ pub struct Remote {
 impl Remote {
     /// Registries as `config` says.
     pub fn new(config: RemoteConfig) -> Self {
-        let RemoteConfig { docker_config, ca_files, retry, patience, cancel } = config;
+        let RemoteConfig { docker_config, ca_files, mirrors, retry, patience, cancel } = config;
         let http = Http {
             clients: Clients::new(patience, ca_files),
             auth: Auth::new(docker_config),
@@ -47,21 +52,42 @@ impl Remote {
             retry,
             patience,
         };
-        Self { http, runtime: Runtime::default(), cancel }
+        Self { http, mirrors, runtime: Runtime::default(), cancel }
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
         self.runtime.run(&self.cancel, work)
     }
+
+    /// What the first place that has it says: the mirrors of `repository`, then itself.
+    fn read<T>(
+        &self,
+        repository: &Repository,
+        ask: impl Fn(&Repository) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        for mirror in self.mirrors.of(repository) {
+            match ask(&mirror.repository) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.mirrors.pass(&mirror, error)?,
+            }
+        }
+        ask(repository)
+    }
 }
 
 impl Registry for Remote {
     fn resolve(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
-        self.run(self.http.resolve(reference))
+        self.read(reference.repository(), |repository| {
+            let reference = reference.clone().of_repository(repository.clone());
+            self.run(self.http.resolve(&reference))
+        })
     }
 
     fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
-        self.run(self.http.manifest(reference))
+        self.read(reference.repository(), |repository| {
+            let reference = reference.clone().of_repository(repository.clone());
+            self.run(self.http.manifest(&reference))
+        })
     }
 
     fn blob(
@@ -70,7 +96,18 @@ impl Registry for Remote {
         blob: &Descriptor,
         sink: &mut dyn Write,
     ) -> Result<(), RegistryError> {
-        self.run(self.http.blob(repository, blob, sink))
+        let mut arriving = Arriving::new(blob, sink);
+        self.run(async {
+            for mirror in self.mirrors.of(repository) {
+                match self.http.bring(&mirror.repository, &mut arriving).await {
+                    Ok(()) => return arriving.finish(),
+                    // What it brought is kept: the digest decides over the whole.
+                    Err(error) => self.mirrors.pass(&mirror, error)?,
+                }
+            }
+            self.http.bring(repository, &mut arriving).await?;
+            arriving.finish()
+        })
     }
 
     fn has_blob(&self, repository: &Repository, digest: BlobDigest) -> Result<bool, RegistryError> {
@@ -92,6 +129,20 @@ impl Registry for Remote {
         source: &BlobSource,
         progress: &dyn Fn(u64),
     ) -> Result<Pushed, RegistryError> {
+        // A blob of the same registry is mounted, which no mirror can do better.
+        if let BlobSource::Registry(from) = source
+            && from.registry() != repository.registry()
+        {
+            for mirror in self.mirrors.of(from) {
+                let source = BlobSource::Registry(mirror.repository.clone());
+                match self.run(self.http.push_blob(repository, blob, &source, progress)) {
+                    Err(error) if error.repository() == Some(&mirror.repository) => {
+                        self.mirrors.pass(&mirror, error)?;
+                    }
+                    result => return result,
+                }
+            }
+        }
         self.run(self.http.push_blob(repository, blob, source, progress))
     }
 
@@ -108,5 +159,23 @@ impl Registry for Remote {
         for digest in blobs {
             self.http.holders.add(repository, *digest);
         }
+    }
+
+    fn resolve_at_source(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
+        match self.run(self.http.resolve(reference)) {
+            Err(RegistryError::Unreachable { .. }) if !self.mirrors.of(reference.repository()).is_empty() => {
+                self.resolve(reference)
+            }
+            result => result,
+        }
+    }
+
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        self.run(self.http.file(address, expected, sink))
     }
 }

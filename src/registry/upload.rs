@@ -245,9 +245,10 @@ impl<'a> Upload<'a> {
             }
             401 if own && !self.challenged => {
                 self.challenged = true;
-                match http.answer(self.repository, Access::Push, response.headers()).await? {
-                    true => FaultKind::Expired,
-                    false => FaultKind::Final,
+                if http.answer(self.repository, Access::Push, response.headers()).await? {
+                    FaultKind::Expired
+                } else {
+                    FaultKind::Final
                 }
             }
             413 => FaultKind::Large,

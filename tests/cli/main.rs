@@ -7,6 +7,7 @@ mod builders;
 mod cache;
 mod closure;
 mod disk;
+mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
 #[allow(dead_code, reason = "faults are not played here")]

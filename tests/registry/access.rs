@@ -114,10 +114,9 @@ fn an_expired_token_is_renewed_while_a_blob_is_pushed() {
             return Reply::body(format!(r#"{{"access_token":"t{given}"}}"#));
         }
         match (asked.method.as_str(), asked.bearer()) {
-            ("HEAD", Some("t1")) => Reply::status(404),
+            ("HEAD", Some("t1")) | ("GET", Some("t2")) => Reply::status(404),
             ("POST", Some("t1" | "t2")) => Reply::status(202).with("Location", "/upload"),
             ("PUT", Some("t2")) => Reply::status(201),
-            ("GET", Some("t2")) => Reply::status(404),
             _ => {
                 let host = &asked.headers["host"];
                 Reply::status(401).with("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""))

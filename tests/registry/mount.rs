@@ -41,7 +41,7 @@ fn push(server: &Fake) -> Pushed {
     remote.holds(&repository(server, "acme/api"), &BTreeSet::from([blob.digest]));
     let source = BlobSource::Bytes(Arc::from(BODY));
     let pushed = remote.push_blob(&repository(server, "acme/web"), &blob, &source, &|_| {});
-    pushed.unwrap_or_else(|error| panic!("{}\n{:#?}", told(&error), server.lines()))
+    pushed.map_err(|error| told(&error)).unwrap()
 }
 
 /// A registry that answers to a mount as `mount` says, and knows the rest.
@@ -206,8 +206,8 @@ fn an_oauth_token_server_gets_both_scopes_in_one_field() {
     let source = BlobSource::Bytes(Arc::from(BODY));
     let web = repository(&server, "acme/web");
     assert_eq!(remote.push_blob(&web, &blob, &source, &|_| {}).unwrap(), Pushed::MOUNTED);
-    let forms = server.requests().into_iter().filter(|asked| asked.target == "/token");
-    let last = String::from_utf8(forms.last().unwrap().body).unwrap();
+    let mut forms = server.requests().into_iter().filter(|asked| asked.target == "/token");
+    let last = String::from_utf8(forms.next_back().unwrap().body).unwrap();
     assert!(
         last.ends_with("&scope=repository%3Aacme%2Fweb%3Apull%2Cpush+repository%3Aacme%2Fapi%3Apull"),
         "{last}"

@@ -161,9 +161,8 @@ fn passing_faults_are_tried_again_with_a_new_session() {
     ] {
         let mut faults = vec![fault.clone(), fault.clone()];
         let server = Fake::start(move |asked| match asked.method.as_str() {
-            "HEAD" => Reply::status(404),
+            "HEAD" | "GET" => Reply::status(404),
             "POST" => Reply::status(202).with("Location", "/upload"),
-            "GET" => Reply::status(404),
             _ => faults.pop().unwrap_or(Reply::status(201)),
         });
         let pushed = push(&server, &anonymous()).unwrap();

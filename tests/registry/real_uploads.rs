@@ -84,7 +84,7 @@ fn blob(content: &[u8]) -> (Descriptor, BlobSource) {
 /// The blob, as it is in the registry.
 fn pulled(repository: &Repository, blob: &Descriptor) -> Vec<u8> {
     let mut bytes = Vec::new();
-    anonymous().blob(repository, blob, &mut bytes).unwrap_or_else(|error| panic!("{}", told(&error)));
+    anonymous().blob(repository, blob, &mut bytes).map_err(|error| told(&error)).unwrap();
     bytes
 }
 

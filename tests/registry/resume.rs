@@ -21,7 +21,7 @@ fn blob() -> &'static (Descriptor, tempfile::NamedTempFile) {
     static BLOB: OnceLock<(Descriptor, tempfile::NamedTempFile)> = OnceLock::new();
     BLOB.get_or_init(|| {
         let content: Vec<u8> =
-            (0..SIZE as u32 / 4).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+            (0..2_250_000_u32).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&content).unwrap();
         (layer(&content), file)
@@ -47,7 +47,10 @@ fn push(server: &Fake) -> Result<Pushed, RegistryError> {
 }
 
 fn sends(server: &Fake) -> Pushed {
-    let pushed = push(server).unwrap_or_else(|error| panic!("{}\n{:#?}", told(&error), steps(server)));
+    let result = push(server);
+    let failed = result.as_ref().err().map(told);
+    assert_eq!(failed, None, "{:#?}", steps(server));
+    let pushed = result.unwrap();
     assert_eq!((pushed.sent, pushed.existed, pushed.mounted), (SIZE as u64, false, false));
     pushed
 }
@@ -212,7 +215,7 @@ fn a_registry_that_stores_nothing_is_named() {
     let server = sessions::start(Ways::default(), faults);
     let error = told(&push(&server).unwrap_err());
     assert!(error.starts_with("the connection broke: PATCH http://127.0.0.1:"), "{error}");
-    assert_eq!(steps(&server).iter().filter(|step| step.starts_with("P")).count(), 6, "three sessions");
+    assert_eq!(steps(&server).iter().filter(|step| step.starts_with('P')).count(), 6, "three sessions");
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(crate) fn parts(
 struct Sessions {
     ways: Ways,
     /// The newest state of the address, and the bytes.
-    sessions: BTreeMap<String, (u64, Vec<u8>)>,
+    open: BTreeMap<String, (u64, Vec<u8>)>,
     blobs: Vec<String>,
     count: usize,
 }
@@ -90,13 +90,13 @@ impl Sessions {
             Some(Fault::Short(stored)) => self.serve(asked, 1, Some(stored)),
             Some(Fault::Double) => self.serve(asked, 2, None),
             Some(Fault::Cut(_, reply)) => {
-                if let Some((_, bytes)) = self.sessions.get_mut(address(asked).0) {
+                if let Some((_, bytes)) = self.open.get_mut(address(asked).0) {
                     bytes.extend_from_slice(&asked.body);
                 }
                 reply
             }
             Some(Fault::Lose(_, reply)) => {
-                self.sessions.remove(address(asked).0);
+                self.open.remove(address(asked).0);
                 reply
             }
             None => self.serve(asked, 1, None),
@@ -110,7 +110,7 @@ impl Sessions {
             self.count += 1;
             let id = format!("/upload/{}", self.count);
             let reply = Reply::status(202).with("Location", format!("{id}?x=a%2Fb&state=0"));
-            self.sessions.insert(id, (0, Vec::new()));
+            self.open.insert(id, (0, Vec::new()));
             return match self.ways.least {
                 Some(least) => reply.with("OCI-Chunk-Min-Length", least),
                 None => reply,
@@ -120,7 +120,7 @@ impl Sessions {
             return Reply::status(405);
         }
         let (id, state) = address(asked);
-        let Some((newest, bytes)) = self.sessions.get_mut(id) else { return gone };
+        let Some((newest, bytes)) = self.open.get_mut(id) else { return gone };
         if let Some(range) = asked.headers.get("content-range") {
             let end = bytes.len() + asked.body.len();
             if *range != format!("{}-{}", bytes.len(), end - 1) {
@@ -139,7 +139,7 @@ impl Sessions {
         match asked.method.as_str() {
             "PUT" => {
                 let wanted = asked.target.split_once("digest=").unwrap().1.replace("%3A", ":");
-                let bytes = self.sessions.remove(id).unwrap().1;
+                let bytes = self.open.remove(id).unwrap().1;
                 if BlobDigest::of(&bytes).to_string() != wanted {
                     return Reply::status(400).and_body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
                 }
