@@ -59,6 +59,7 @@ pub(super) struct RemoteSources {
     digests: Known<BlobDigest>,
     /// What rows of `files` bring, by what decides that.
     copied: Known<CopiedFiles>,
+    documents: Slots<BlobDigest, Arc<[u8]>>,
     /// Blobs that are brought.
     blobs: Slots<Digest, ()>,
 }
@@ -247,18 +248,20 @@ impl Session<'_> {
     }
 
     /// An index or manifest from the store, else from its registry.
-    fn document(&self, reference: &ImageRef, digest: BlobDigest) -> Result<Vec<u8>, BoxError> {
-        let store = self.machine.store;
-        if let Ok(mut file) = store.open_blob(&digest) {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            if BlobDigest::of(&bytes) == digest {
-                return Ok(bytes);
+    fn document(&self, reference: &ImageRef, digest: BlobDigest) -> Result<Arc<[u8]>, BoxError> {
+        self.remote.documents.get(digest, || {
+            let store = self.machine.store;
+            if let Ok(mut file) = store.open_blob(&digest) {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                if BlobDigest::of(&bytes) == digest {
+                    return Ok(bytes.into());
+                }
             }
-        }
-        let manifest = self.machine.registry.manifest(&reference.repository().at(digest))?;
-        store.put_bytes(&manifest.bytes)?;
-        Ok(manifest.bytes)
+            let manifest = self.machine.registry.manifest(&reference.repository().at(digest))?;
+            store.put_bytes(&manifest.bytes)?;
+            Ok(manifest.bytes.into())
+        })
     }
 }
 
@@ -284,17 +287,19 @@ fn copied_files(found: ImageFiles, store: &Store) -> CopiedFiles {
 
 /// The words for bases say `base`, which this image is not.
 fn image_error(error: FilesError) -> Error {
-    let hint = error.hint();
-    let message = match error {
+    match error {
         FilesError::Base(BaseError::Platform { base, platform, found }) => {
             let has = if found.is_empty() { "no platform at all".to_owned() } else { found.join(", ") };
-            format!("{base} is not there for {platform}, only for {has}")
+            let message = format!("{base} is not there for {platform}, only for {has}");
+            Error::usage_with_hint(
+                message,
+                format!("leave {platform} out of `platforms`, or take another image"),
+            )
         }
-        FilesError::Base(error) => return error.into(),
-        other => other.to_string(),
-    };
-    match hint {
-        Some(hint) => Error::usage_with_hint(message, hint),
-        None => Error::usage(message),
+        FilesError::Base(error) => error.into(),
+        other => match other.hint() {
+            Some(hint) => Error::usage_with_hint(other.to_string(), hint),
+            None => Error::usage(other.to_string()),
+        },
     }
 }
