@@ -1,7 +1,6 @@
 //! The bases of a command, each read once for each platform.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use super::downloads::{Downloads, bring_from_address};
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
-use super::prepare::{Machine, Target};
+use super::prepare::Machine;
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{
@@ -17,7 +16,6 @@ use crate::base::{
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
-use crate::lock::Kind;
 use crate::model::{
     BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
     Repository,
@@ -25,16 +23,13 @@ use crate::model::{
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::{IoError, fs, parallel};
+use crate::system::{IoError, fs};
 use crate::tar::Framing;
 
 /// How layers that a base has as plain tars are compressed.
 fn compressor_name() -> String {
     format!("{}, pieces of {PIECE} bytes", Framing::new(Compression::GZIP).name())
 }
-
-/// Questions to registries that are on their way at once.
-const QUESTIONS: usize = 16;
 
 /// Raised when reading the same file gives another base.
 const BASE_NOTE: &str = "2";
@@ -45,9 +40,6 @@ pub struct Bases<'a> {
     sources: &'a Sources<'a>,
     pins: &'a Pins<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    /// What references of a registry stand for, pinned or first asked for: the same for all platforms. Nor is what could
-    /// not be found out asked again.
-    resolved: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
     /// Blobs and notes of bases that were brought.
     blobs: Slots<Digest, ()>,
@@ -88,7 +80,6 @@ impl<'a> Bases<'a> {
             sources,
             pins,
             loaded: Slots::default(),
-            resolved: Slots::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
             downloads: Downloads::new(machine.observer),
@@ -126,7 +117,7 @@ impl<'a> Bases<'a> {
             }
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
-                self.resolved(text, &reference).ok()?.to_string()
+                self.pins.image(text, &reference).ok()?.to_string()
             }
         };
         Some(format!("{} {what} {}", name(&spec.base), compressor_name()))
@@ -154,36 +145,6 @@ impl<'a> Bases<'a> {
         // What could not be noted is read again.
         let _: Result<(), IoError> = store.put_record(&note, &base);
         Ok(base)
-    }
-
-    /// Asks what the references of these targets' bases stand for, all at once, where neither they nor the lock say it.
-    pub fn resolve(&self, targets: &[Target]) {
-        let mut unknown = BTreeMap::new();
-        for target in targets {
-            if let Base::Registry(text) = &target.spec.base
-                && !self.pins.has_row(Kind::Image, text)
-                && let Ok(reference) = text.parse::<ImageRef>()
-                && reference.digest().is_none()
-            {
-                unknown.insert(text, reference);
-            }
-        }
-        let unknown: Vec<_> = unknown.into_iter().collect();
-        if unknown.len() > 1 {
-            // What goes wrong is told where the base is needed.
-            parallel(QUESTIONS, &unknown, |(text, reference)| drop(self.resolved(text, reference)));
-        }
-    }
-
-    /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
-    fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
-        if let Some(digest) = reference.digest() {
-            return Ok(digest);
-        }
-        let Ok(known) = self.resolved.get(text.to_owned(), || {
-            Ok::<_, Infallible>(self.pins.image(text, reference).map_err(|error| Arc::from(error.kind)))
-        });
-        known.map_err(|kind| ErrorKind::Shared(kind).into())
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
@@ -240,7 +201,7 @@ impl<'a> Bases<'a> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let digest = self.resolved(text, &reference)?;
+        let digest = self.pins.image(text, &reference)?;
         let repository = reference.repository();
         let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
             if let Ok(mut file) = store.open_blob(&digest) {

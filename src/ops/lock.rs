@@ -49,7 +49,7 @@ pub fn lock(
     let targets = session.targets(&specs).map_err(one)?;
     let bases = session.bases();
     if !wanted.only_toolchains {
-        bases.resolve(&targets);
+        session.pins.ask(&targets);
     }
     let done = parallel(machine.jobs, &targets, |target| {
         session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))

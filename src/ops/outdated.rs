@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::lock;
+use super::pins::QUESTIONS;
 use super::prepare::{BuildOptions, Machine, Session};
 use crate::base::DATA_SET;
 use crate::builder;
@@ -13,9 +14,6 @@ use crate::model::ImageRef;
 use crate::registry::RegistryError;
 use crate::spec::ImageSpec;
 use crate::system::parallel;
-
-/// Questions to registries that are on their way at once.
-const QUESTIONS: usize = 16;
 
 /// A row that was held against what there is.
 #[derive(Debug)]

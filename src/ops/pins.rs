@@ -1,18 +1,24 @@
 //! The lock file as a build sees it: what is pinned is used, and what is there is held against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::bases::Slots;
 use super::error::{Error, ErrorKind};
 use super::event::Event;
 use super::lock;
-use super::prepare::Machine;
+use super::prepare::{Machine, Target};
 use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
 use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
 use crate::model::{BlobDigest, ImageRef, Platform};
 use crate::registry::RegistryError;
-use crate::spec::{Base, ImageSpec};
+use crate::spec::{Base, FileKind, ImageSpec};
+use crate::system::parallel;
+
+/// Questions to registries that are on their way at once.
+pub(super) const QUESTIONS: usize = 16;
 
 /// The pins of one command.
 pub struct Pins<'a> {
@@ -25,6 +31,8 @@ pub struct Pins<'a> {
     /// Everything that a row was looked for.
     asked: Mutex<BTreeSet<(Kind, String)>>,
     found: Mutex<Rows>,
+    /// What references of a registry stand for, or why that is not known.
+    images: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
 }
 
 /// Rows by kind and name.
@@ -85,12 +93,7 @@ impl<'a> Pins<'a> {
 
     fn new(machine: &'a Machine<'a>, lock: Option<Lock>, stance: Stance) -> Self {
         let (warned, asked, found) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { machine, lock, stance, warned, asked, found }
-    }
-
-    /// Whether the workspace has a lock file, or gets one.
-    pub fn has_lock(&self) -> bool {
-        self.lock.is_some()
+        Self { machine, lock, stance, warned, asked, found, images: Slots::default() }
     }
 
     /// What is pinned under a name; `None` where what is found decides, and is told to [`Self::add`].
@@ -113,7 +116,7 @@ impl<'a> Pins<'a> {
     }
 
     /// Whether a row says what is used.
-    pub fn has_row(&self, kind: Kind, name: &str) -> bool {
+    fn has_row(&self, kind: Kind, name: &str) -> bool {
         let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
         !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
     }
@@ -126,30 +129,76 @@ impl<'a> Pins<'a> {
         }
     }
 
-    /// What a reference of a registry stands for: what is pinned, else what it is now, which is then pinned.
+    /// What a reference of a registry stands for: its own digest, else what is pinned, else what it is now, which is then
+    /// pinned. Nobody is asked twice, also where the answer is an error.
     pub fn image(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
-        if let Some(row) = self.row(Kind::Image, text)? {
-            let digest = row.get(DIGEST).and_then(|digest| digest.parse().ok());
-            return digest.ok_or_else(|| {
-                Error::usage_with_hint(
-                    format!("{LOCK_FILE}: the row `{} {text}` has no {DIGEST}", Kind::Image),
-                    format!("`imgpack lock --upgrade {text}` sets it"),
-                )
-            });
+        if let Some(digest) = reference.digest() {
+            return Ok(digest);
+        }
+        let Ok(known) = self.images.get(text.to_owned(), || {
+            Ok::<_, Infallible>(self.find(text, reference).map_err(|error| Arc::from(error.kind)))
+        });
+        known.map_err(|kind| ErrorKind::Shared(kind).into())
+    }
+
+    fn find(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
+        if let Some(digest) = self.digest(Kind::Image, text)? {
+            return Ok(digest);
         }
         let registry = self.machine.registry;
-        // What is pinned is asked for where it comes from, not at a mirror.
-        let resolve = |reference| match &self.lock {
-            Some(_) => registry.resolve_at_source(reference),
-            None => registry.resolve(reference),
+        let digest = match &self.lock {
+            // What is pinned is asked for where it comes from, not at a mirror.
+            Some(_) => registry.resolve_at_source(reference)?.digest,
+            None => registry.resolve(reference)?.digest,
         };
-        let digest = resolve(reference)?.digest;
+        self.found_digest(Kind::Image, text, digest);
+        Ok(digest)
+    }
+
+    /// The digest that is pinned under a name; `None` where what is found decides, and is told to
+    /// [`Self::found_digest`].
+    pub fn digest(&self, kind: Kind, name: &str) -> Result<Option<BlobDigest>, Error> {
+        let Some(row) = self.row(kind, name)? else { return Ok(None) };
+        let digest = row.get(DIGEST).and_then(|digest| digest.parse().ok());
+        digest.map(Some).ok_or_else(|| {
+            Error::usage_with_hint(
+                format!("{LOCK_FILE}: the row `{kind} {name}` has no {DIGEST}"),
+                format!("`imgpack lock --upgrade {name}` sets it"),
+            )
+        })
+    }
+
+    /// Notes the digest of what has no row: where there is a lock file it gets one, else the user is told.
+    pub fn found_digest(&self, kind: Kind, name: &str, digest: BlobDigest) {
         if self.lock.is_none() {
-            let note = format!("{text} is {digest} now (there is no lock)");
+            let note = format!("{name} is {digest} now (there is no lock)");
             self.machine.observer.event(Event::Note(note));
         }
-        self.add(Kind::Image, text, Row::from([(DIGEST.to_owned(), digest.to_string())]));
-        Ok(digest)
+        self.add(kind, name, Row::from([(DIGEST.to_owned(), digest.to_string())]));
+    }
+
+    /// Asks what the images that these targets name are, all at once, where neither their references nor the lock say it.
+    pub(super) fn ask(&self, targets: &[Target]) {
+        let mut unknown = BTreeMap::new();
+        for spec in targets.iter().map(|target| &target.spec) {
+            let base = if let Base::Registry(text) = &spec.base { Some(text) } else { None };
+            let files = spec.files.iter().filter_map(|rule| match &rule.kind {
+                FileKind::Image { reference, .. } => Some(reference),
+                _ => None,
+            });
+            for text in files.chain(base).filter(|text| !self.has_row(Kind::Image, text)) {
+                if let Ok(reference) = text.parse::<ImageRef>()
+                    && reference.digest().is_none()
+                {
+                    unknown.insert(text, reference);
+                }
+            }
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        if unknown.len() > 1 {
+            // What goes wrong is told where the image is needed.
+            parallel(QUESTIONS, &unknown, |(text, reference)| drop(self.image(text, reference)));
+        }
     }
 
     /// Holds the facts of a base, as this imgpack reads them, against those of its row. `image`: what the base is.

@@ -173,7 +173,6 @@ impl<'a> Session<'a> {
     pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
         let mut prepared = self.begin(specs)?;
         let bases = self.bases();
-        bases.resolve(&prepared.targets);
         self.load_bases(&mut prepared, &bases);
         Ok(prepared)
     }
@@ -196,6 +195,7 @@ impl<'a> Session<'a> {
             }
         }
         let compiles = self.compiles(&mut targets, &mut tell);
+        self.pins.ask(&targets);
         let (remote, failed) = self.resolve_remote(&targets);
         errors.extend(remote);
         let image = |index| Image { failed: failed.contains(&index), ..Image::default() };

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use super::bases::{Slots, StoreForBases};
 use super::downloads::Downloads;
 use super::error::Error;
-use super::event::Event;
 use super::prepare::{Session, Target};
 use super::sources::{CopiedFiles, Known, once};
 use crate::base::{
     BaseError, BoxError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files,
 };
-use crate::lock::{DIGEST, Kind, LOCK_FILE, Row};
+use crate::lock::Kind;
 use crate::model::{
     BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, MediaType, Platform,
 };
@@ -56,7 +55,7 @@ pub fn remote_names(spec: &ImageSpec) -> RemoteNames<'_> {
 /// What one command found out of remote sources.
 #[derive(Default)]
 pub(super) struct RemoteSources {
-    /// What images and files are, by kind and name.
+    /// What files are, by address.
     digests: Known<BlobDigest>,
     /// What rows of `files` bring, by what decides that.
     copied: Known<CopiedFiles>,
@@ -96,14 +95,13 @@ impl Session<'_> {
     /// What a remote row of `files` is taken from: the digest of the image that its reference names, or of the file.
     /// `None` for rows that are not remote.
     pub(super) fn remote_digest(&self, rule: &FileRule) -> Result<Option<BlobDigest>, Error> {
-        let found = match &rule.kind {
-            FileKind::Image { reference, .. } => {
-                once(&self.remote.digests, reference, || self.image_digest(reference))
+        match &rule.kind {
+            FileKind::Image { reference, .. } => self.pins.image(reference, &reference.parse()?).map(Some),
+            FileKind::Address(address) => {
+                once(&self.remote.digests, address, || self.file_digest(address)).map(|digest| Some(*digest))
             }
-            FileKind::Address(address) => once(&self.remote.digests, address, || self.file_digest(address)),
-            _ => return Ok(None),
-        };
-        found.map(|digest| Some(*digest))
+            _ => Ok(None),
+        }
     }
 
     /// The files that a row of `files` copies: of the workspace, of an image for `platform`, of the network.
@@ -136,32 +134,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The reference's own digest, else the pinned one, else what its tag is now.
-    fn image_digest(&self, text: &str) -> Result<BlobDigest, Error> {
-        let reference: ImageRef = text.parse()?;
-        if let Some(digest) = reference.digest() {
-            return Ok(digest);
-        }
-        self.pins.image(text, &reference)
-    }
-
     /// The pinned digest of a file, else that of what is at its address now, which is then pinned.
     fn file_digest(&self, address: &str) -> Result<BlobDigest, Error> {
-        if let Some(row) = self.pins.row(Kind::File, address)? {
-            let digest = row.get(DIGEST).and_then(|text| text.parse().ok());
-            return digest.ok_or_else(|| {
-                Error::usage_with_hint(
-                    format!("{LOCK_FILE}: the row `{} {address}` has no {DIGEST}", Kind::File),
-                    format!("`imgpack lock --upgrade {address}` sets it"),
-                )
-            });
+        if let Some(digest) = self.pins.digest(Kind::File, address)? {
+            return Ok(digest);
         }
         let digest = self.download(address, None)?;
-        if !self.pins.has_lock() {
-            let note = format!("{address} is {digest} now (there is no lock)");
-            self.machine.observer.event(Event::Note(note));
-        }
-        self.pins.add(Kind::File, address, Row::from([(DIGEST.to_owned(), digest.to_string())]));
+        self.pins.found_digest(Kind::File, address, digest);
         Ok(digest)
     }
 

@@ -68,6 +68,13 @@ fn what_is_missing_is_told_at_once() {
     hint: run once without --offline: what it brings is kept
     ");
     assert_eq!(bases.server.lines().len(), asked);
+    // Facts of the base are there, its layers are not: an output needs them.
+    env.succeeds(&["build"]);
+    let asked = bases.server.lines().len();
+    env.succeeds(&["build", "--offline"]);
+    let said = said(env.run(&["build", "--offline", "--quiet", "--output", "oci:out"]));
+    assert!(said.contains("--offline lets no request leave"), "{said}");
+    assert_eq!(bases.server.lines().len(), asked);
     assert!(
         env.fails(2, &["build", "--offline", "--push"]).contains("'--offline' cannot be used with '--push'")
     );

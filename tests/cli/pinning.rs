@@ -44,6 +44,9 @@ impl Bases {
             if known.gone.iter().any(|gone| asked.target.ends_with(gone)) {
                 return Reply::status(404).and_body(r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#);
             }
+            if asked.target == "/tool" {
+                return Reply::body(known.tag);
+            }
             keeping(&asked)
         });
         let env = Env::new();
@@ -101,7 +104,7 @@ impl Bases {
     /// The lines of stderr that are no progress.
     fn remarks(&self, ended: &Ended) -> String {
         let is_one = |line: &&str| {
-            ["image ", "imgpack.lock: ", "note: ", "warning: ", "error: ", "  because: ", "hint: "]
+            ["image ", "file ", "imgpack.lock: ", "note: ", "warning: ", "error: ", "  because: ", "hint: "]
                 .iter()
                 .any(|begin| line.starts_with(begin))
         };
@@ -562,4 +565,35 @@ fn the_facts_of_a_base_are_pinned_and_compared() {
     ");
     assert!(bases.said(&env.succeeds(&["lock"]).stderr).ends_with("facts/linux/amd64 changed\n"));
     assert_eq!(read(&env).unwrap(), locked);
+}
+
+#[test]
+fn what_files_are_taken_from_is_pinned() {
+    let bases = Bases::start();
+    let env = bases.workspace();
+    let (reference, address) = (bases.reference(), format!("http://{}/tool", bases.server.address));
+    env.spec(
+        "web",
+        &format!(
+            "base: {reference}\nfiles:\n  - {{ from: 'image:{reference}', path: /version, to: /v }}\n  - {{ from: \
+             '{address}', to: /tool }}\n"
+        ),
+    );
+    let asked = bases.server.lines().len();
+    env.succeeds(&["lock"]);
+    let lines = bases.server.lines()[asked..].to_vec();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("HEAD ")).count(), 1, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.ends_with("/tool")).count(), 1, "{lines:#?}");
+    let built = env.succeeds(&["build", "--locked"]).stdout;
+    bases.tag("two");
+    assert_eq!(env.succeeds(&["build", "--locked", "--no-cache"]).stdout, built);
+    let upgraded = env.succeeds(&["lock", "--upgrade", &address, "--upgrade", &reference]);
+    let upgraded = bases.remarks(&upgraded);
+    assert!(upgraded.contains("image [registry]/acme/base:1: [one]… → [two]…"), "{upgraded}");
+    assert!(upgraded.contains("file http://[registry]/tool: sha256:"), "{upgraded}");
+    assert_ne!(env.succeeds(&["build", "--locked"]).stdout, built);
+    env.succeeds(&["build", "--locked", "--offline"]);
+    env.spec("web", "base: scratch\n");
+    let dropped = bases.remarks(&env.succeeds(&["lock"]));
+    assert_eq!(dropped.matches("dropped, nothing asks for it").count(), 2, "{dropped}");
 }
