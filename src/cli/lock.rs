@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::args::Selection;
 use super::failure::Exit;
-use super::progress::Mode;
 use super::run::Settings;
 use crate::lock::LOCK_FILE;
 use crate::ops::error::Error;
@@ -53,7 +52,7 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
         whole: identities.is_empty() && variant.is_none() && platforms.is_empty() && sets.is_empty(),
     };
     let locked = settings
-        .with_machine(root, *jobs, Mode::Quiet, |machine| Ok(lock(machine, specs, &options, &wanted)))
+        .with_machine(root, *jobs, settings.mode(), |machine| Ok(lock(machine, specs, &options, &wanted)))
         .map_err(one)??;
     tell(settings, &locked);
     Ok(Exit::Done)

@@ -80,7 +80,6 @@ impl Push<'_, '_> {
         let images = images(machine, built)?;
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
-        watcher.sent_before(early.keys());
         let contents = |root| contents(machine.store, root);
         let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
         Ok(registry::push(machine.registry, &job, *watcher)?)
@@ -127,12 +126,15 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
+            if let Some(from) = &layer.from {
+                // In the store or not: its own registry takes it over from there.
+                machine.registry.holds(from, &BTreeSet::from([descriptor.digest]));
+            }
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
                     BlobSource::Registry(from.clone())
                 }
-                _ => stored(),
+                _ => BlobSource::File(machine.store.blob_path(&descriptor.digest)),
             };
             blobs.insert(descriptor.digest, (descriptor, source));
         }
@@ -183,15 +185,53 @@ struct Watcher<'a> {
     state: Mutex<Sums>,
 }
 
+/// A blob in any repository of a registry: it is sent once, as a rule.
+type Held = (String, BlobDigest);
+
 #[derive(Default)]
 struct Sums {
-    sent: BTreeMap<(Repository, BlobDigest), u64>,
-    /// Bytes of what was sent before the job.
-    before: u64,
-    /// `None` while layers are being made.
-    total: Option<u64>,
+    /// What is sent, how much of it, and the whole.
+    sent: BTreeMap<(Repository, BlobDigest), (u64, u64)>,
+    /// What is going to be sent beside, to which repository as far as can be told, and its size; `None` while layers are
+    /// being made.
+    expected: Option<BTreeMap<Held, (Repository, u64)>>,
+    /// What is or was sent, or proved to be there.
+    settled: BTreeSet<Held>,
     /// Repositories of which something was said.
-    told: BTreeSet<String>,
+    told: BTreeSet<Repository>,
+}
+
+impl Sums {
+    fn settle(&mut self, repository: &Repository, blob: &Descriptor) {
+        let held = (repository.registry().to_owned(), blob.digest);
+        if let Some(expected) = &mut self.expected {
+            expected.remove(&held);
+        }
+        self.settled.insert(held);
+    }
+
+    fn expect<'b>(&mut self, blobs: impl Iterator<Item = (&'b Repository, &'b Descriptor)>) {
+        let mut expected = BTreeMap::new();
+        for (repository, blob) in blobs {
+            let held = (repository.registry().to_owned(), blob.digest);
+            if !self.settled.contains(&held) {
+                expected.entry(held).or_insert_with(|| (repository.clone(), blob.size));
+            }
+        }
+        self.expected = Some(expected);
+    }
+
+    /// What is sent to one repository, and what is going to be.
+    fn event(&self, repository: &Repository) -> Option<Event> {
+        let expected = self.expected.as_ref()?.values().filter(|(to, _)| to == repository);
+        let mut total: u64 = expected.map(|(_, size)| size).sum();
+        let mut sent = 0;
+        for (_, (part, whole)) in self.sent.iter().filter(|((to, _), _)| to == repository) {
+            sent += part;
+            total += whole;
+        }
+        Some(Event::Upload { repository: repository.to_string(), sent, total })
+    }
 }
 
 impl Watcher<'_> {
@@ -201,43 +241,54 @@ impl Watcher<'_> {
 
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
-        let blobs = images.iter().flat_map(|image| {
-            image.blobs.iter().map(|(blob, _)| ((&image.repository, blob.digest), blob.size))
-        });
-        self.state().total = Some(blobs.collect::<BTreeMap<_, _>>().into_values().sum());
-    }
-
-    /// Nothing but these was sent before the job.
-    fn sent_before<'e>(&self, early: impl Iterator<Item = &'e (Repository, BlobDigest)>) {
+        let blobs =
+            || images.iter().flat_map(|image| image.blobs.iter().map(|blob| (&image.repository, blob)));
         let mut state = self.state();
-        state.before = early.filter_map(|blob| state.sent.get(blob)).sum();
+        for (repository, (blob, source)) in blobs() {
+            // Its registry takes it over; should it not, it is counted as soon as it is sent.
+            if matches!(source, BlobSource::Registry(from) if from.registry() == repository.registry()) {
+                state.settle(repository, blob);
+            }
+        }
+        state.expect(blobs().map(|(repository, (blob, _))| (repository, blob)));
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
         let mut state = self.state();
-        state.sent.insert((repository.clone(), blob.digest), bytes);
-        let Some(total) = state.total else { return };
-        let (sent, repository) = (state.sent.values().sum(), repository.to_string());
-        state.told.insert(repository.clone());
-        self.machine.observer.event(Event::Upload { repository, sent, total });
+        state.sent.insert((repository.clone(), blob.digest), (bytes, blob.size));
+        state.settle(repository, blob);
+        if let Some(event) = state.event(repository) {
+            state.told.insert(repository.clone());
+            self.machine.observer.event(event);
+        }
+    }
+
+    /// There is less to send than was said.
+    fn tell_again(&self, state: &Sums) {
+        for event in state.told.iter().filter_map(|repository| state.event(repository)) {
+            self.machine.observer.event(event);
+        }
     }
 }
 
 impl PushObserver for Watcher<'_> {
-    fn planned(&self, _blobs: usize, bytes: u64) {
+    fn planned(&self, blobs: &[(&Repository, &Descriptor)]) {
         let mut state = self.state();
-        let (before, total) = (state.before, state.before + bytes);
-        state.total = Some(total);
+        state.expect(blobs.iter().copied());
         // Less than was expected, where an image proved to be there already.
-        for repository in &state.told {
-            let repository = repository.clone();
-            self.machine.observer.event(Event::Upload { repository, sent: before, total });
-        }
+        self.tell_again(&state);
     }
     fn sending(&self, repository: &Repository, blob: &Descriptor, sent: u64) {
         self.tell(repository, blob, sent);
     }
-    fn stored(&self, repository: &Repository, blob: &Descriptor, _pushed: Pushed) {
-        self.tell(repository, blob, blob.size);
+    fn stored(&self, repository: &Repository, blob: &Descriptor, pushed: Pushed) {
+        if pushed.sent > 0 {
+            return self.tell(repository, blob, blob.size);
+        }
+        // It was there, or the registry took it over.
+        let mut state = self.state();
+        state.sent.remove(&(repository.clone(), blob.digest));
+        state.settle(repository, blob);
+        self.tell_again(&state);
     }
 }

@@ -112,6 +112,12 @@ impl<'a> Pins<'a> {
         }
     }
 
+    /// Whether a row says what is used.
+    pub fn has_row(&self, kind: Kind, name: &str) -> bool {
+        let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
+        !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
+    }
+
     /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
     /// they are added.
     pub fn add(&self, kind: Kind, name: &str, row: Row) {
@@ -256,10 +262,11 @@ impl<'a> Pins<'a> {
         Ok(())
     }
 
-    /// Adds what was missing to the lock file, and says so. What another command pinned meanwhile stays.
+    /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
+    /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
         let found = self.found();
-        if found.is_empty() {
+        if found.is_empty() || matches!(self.stance, Stance::Strict) {
             return Ok(());
         }
         let mut told = Vec::new();

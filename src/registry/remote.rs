@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
 use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
 use super::error::RegistryError;
+use super::holders::Holders;
 use super::http::Http;
 use super::mirrors::Mirrors;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
@@ -46,6 +48,7 @@ impl Remote {
         let http = Http {
             clients: Clients::new(patience, ca_files),
             auth: Auth::new(docker_config),
+            holders: Holders::default(),
             retry,
             patience,
         };
@@ -150,6 +153,12 @@ impl Registry for Remote {
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
         self.run(self.http.push_manifest(reference, media_type, bytes))
+    }
+
+    fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        for digest in blobs {
+            self.http.holders.add(repository, *digest);
+        }
     }
 
     fn resolve_at_source(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
