@@ -24,6 +24,8 @@ pub struct Pins<'a> {
     warned: Mutex<BTreeSet<String>>,
     /// Everything that a row was looked for.
     asked: Mutex<BTreeSet<(Kind, String)>>,
+    /// What references without a row stand for: one thing for a whole command, whoever asks first.
+    resolved: Mutex<BTreeMap<String, BlobDigest>>,
     found: Mutex<Rows>,
 }
 
@@ -85,7 +87,7 @@ impl<'a> Pins<'a> {
 
     fn new(machine: &'a Machine<'a>, lock: Option<Lock>, stance: Stance) -> Self {
         let (warned, asked, found) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { machine, lock, stance, warned, asked, found }
+        Self { machine, lock, stance, warned, asked, resolved: Mutex::default(), found }
     }
 
     /// Whether the workspace has a lock file, or gets one.
@@ -137,6 +139,9 @@ impl<'a> Pins<'a> {
                 )
             });
         }
+        if let Some(known) = held(&self.resolved).get(text) {
+            return Ok(*known);
+        }
         let registry = self.machine.registry;
         // What is pinned is asked for where it comes from, not at a mirror.
         let resolve = |reference| match &self.lock {
@@ -144,6 +149,7 @@ impl<'a> Pins<'a> {
             None => registry.resolve(reference),
         };
         let digest = resolve(reference)?.digest;
+        held(&self.resolved).insert(text.to_owned(), digest);
         if self.lock.is_none() {
             let note = format!("{text} is {digest} now (there is no lock)");
             self.machine.observer.event(Event::Note(note));
