@@ -63,6 +63,8 @@ pub(in crate::spec) struct Draft {
     needle: Option<String>,
     message: String,
     hint: Option<String>,
+    /// The line may hold a secret and is not shown.
+    secret: bool,
 }
 
 /// Where mistakes are gathered.
@@ -77,7 +79,7 @@ pub(in crate::spec) struct Drafts {
 impl Drafts {
     /// Says that something is wrong at `span`.
     pub(in crate::spec) fn say(&mut self, span: Span, message: impl Into<String>) -> &mut Draft {
-        let draft = Draft { span, needle: None, message: message.into(), hint: None };
+        let draft = Draft { span, needle: None, message: message.into(), hint: None, secret: false };
         if self.kept.len() < KEPT {
             self.kept.push(draft);
             let last = self.kept.len() - 1;
@@ -101,10 +103,13 @@ impl Drafts {
     /// service that does) is said once.
     pub(in crate::spec) fn finish(self, sources: &Sources) -> Problems {
         let mut problems: BTreeMap<(Site, String), Problem> = BTreeMap::new();
+        let at = |draft: &Draft| (draft.span.file(), draft.span.line());
+        let hidden: BTreeSet<_> = self.kept.iter().filter(|draft| draft.secret).map(at).collect();
         for draft in self.kept {
             let needle = draft.needle.as_deref();
             let span = needle.and_then(|text| sources.find(draft.span, text)).unwrap_or(draft.span);
             let line = sources.line(span.file(), span.line()).filter(|line| !line.trim().is_empty());
+            let line = line.filter(|_| !hidden.contains(&(span.file(), span.line())));
             let site = sources.site(span);
             let message = clipped(&draft.message);
             problems.entry((site.clone(), message.clone())).or_insert_with(|| Problem {
@@ -134,6 +139,12 @@ impl Draft {
     /// Adds a way out where there is one.
     pub(in crate::spec) fn maybe_hint(&mut self, hint: Option<String>) -> &mut Self {
         self.hint = hint;
+        self
+    }
+
+    /// Does not show the line, which may hold a secret.
+    pub(in crate::spec) fn secret(&mut self, secret: bool) -> &mut Self {
+        self.secret = secret;
         self
     }
 

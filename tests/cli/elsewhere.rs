@@ -173,6 +173,20 @@ fn an_image_is_asked_for_once_and_pinned() {
 }
 
 #[test]
+fn a_base_that_files_are_taken_from_is_one_image() {
+    let (env, server) = with_tool();
+    let reference = format!("{}/acme/tool:latest", server.address);
+    env.spec(
+        "app",
+        &format!("base: {reference}\nfiles: [{{ from: 'image:{reference}', path: /opt/arch, to: /arch }}]\n"),
+    );
+    let (ended, lines) = asked(&env, &server, &["build", "app"]);
+    let questions = lines.iter().filter(|line| line.starts_with("HEAD"));
+    assert_eq!(questions.count(), 1, "{lines:#?}");
+    assert_eq!(ended.stderr.matches("there is no lock").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
 fn what_an_image_cannot_give_is_told() {
     let (env, server) = with_tool();
     let mut said = String::new();

@@ -12,6 +12,12 @@ pub(in crate::spec) struct Address(pub(in crate::spec) String);
 impl FromText for Address {
     const WANTED: &'static str = "an address like https://example.com/file";
     fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        Self::read(text).map_err(|wrong| if text.contains(['@', '?', '#']) { wrong.secret() } else { wrong })
+    }
+}
+
+impl Address {
+    fn read(text: &str) -> Result<Self, Wrong> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let path = path.strip_prefix('/').unwrap_or(path);
@@ -92,6 +98,7 @@ mod tests {
             "http://example.com/a",
             "http://127.0.0.1.example/a",
             "ftp://example.com/a",
+            "ftp://u:geheim@example.com/a",
             "https://u:geheim@example.com/a",
             "https://geheim@example.com/a",
             "https://example.com/a?token=geheim",

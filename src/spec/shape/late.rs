@@ -45,11 +45,12 @@ impl<'a> Origin<'a> {
 pub(in crate::spec) struct Wrong {
     message: String,
     hint: Option<String>,
+    secret: bool,
 }
 
 impl Wrong {
     pub(in crate::spec) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, secret: false }
     }
 
     #[must_use]
@@ -64,8 +65,15 @@ impl Wrong {
         self
     }
 
+    /// The same about a text that may hold a secret, and is not shown.
+    #[must_use]
+    pub(in crate::spec) fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     pub(in crate::spec) fn say(self, span: Span, reader: &mut Reader<'_>) {
-        reader.say(span, self.message).maybe_hint(self.hint);
+        reader.say(span, self.message).maybe_hint(self.hint).secret(self.secret);
     }
 }
 
