@@ -75,6 +75,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Store(_)
         | ErrorKind::Archive(_)
         | ErrorKind::Engine(_)
+        | ErrorKind::Credentials(_)
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Registry(error) => registry_exit(error),
         ErrorKind::Cancelled(_) => Exit::Interrupted,
@@ -132,6 +133,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Archive(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
+        ErrorKind::Credentials(error) => error.hint(),
         _ => None,
     }
     .or_else(|| {

@@ -6,7 +6,7 @@ use crate::image::ImageError;
 use crate::lock::LockError;
 use crate::model::ReferenceError;
 use crate::plan::{ComposeError, LayerError, SettingsError};
-use crate::registry::RegistryError;
+use crate::registry::{CredentialsError, RegistryError};
 use crate::spec::{Problems, SelectError, Site};
 use crate::store::StoreError;
 use crate::system::{Cancelled, IoError};
@@ -92,6 +92,9 @@ pub enum ErrorKind {
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A file of credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A file of this machine.
     #[error(transparent)]
     Io(#[from] IoError),

@@ -26,6 +26,8 @@ pub struct Workspace {
     pub registry: Option<String>,
     /// `requires`, as written.
     pub requires: Option<String>,
+    /// `auth.realms`: hosts of token servers that get the credentials for a registry.
+    pub realms: BTreeMap<String, Vec<String>>,
     /// `cache.maxSize`: what the cache may take on the disk.
     pub cache_limit: Option<Size>,
     /// Every service by name, without templates.
@@ -154,7 +156,16 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
     let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
-    Some(Workspace { registry, requires, cache_limit, services, sources: Sources::default(), settings })
+    let realms = head.auth.value().map(language::AuthSettings::hosts).unwrap_or_default();
+    Some(Workspace {
+        registry,
+        requires,
+        realms,
+        cache_limit,
+        services,
+        sources: Sources::default(),
+        settings,
+    })
 }
 
 /// Whether this version of imgpack may read the workspace; read before anything else, so that an older one says this

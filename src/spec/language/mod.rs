@@ -1,5 +1,6 @@
 //! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
 
+mod auth;
 mod build;
 mod cache;
 mod files;
@@ -11,6 +12,7 @@ mod service;
 mod text;
 mod workspace;
 
+pub(in crate::spec) use auth::AuthSettings;
 pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
 pub(in crate::spec) use files::{FileRow, FilesForm, OwnerText, RowClass};
 pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};

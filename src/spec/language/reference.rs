@@ -40,7 +40,7 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// What is wrong with `host` as a registry: a name or address, and a port.
-fn check_host(host: &str) -> Result<(), String> {
+pub(super) fn check_host(host: &str) -> Result<(), String> {
     let wrong = || Err(format!("`{host}` is not a registry's host"));
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -1,3 +1,4 @@
+use super::auth::AuthSettings;
 use super::cache::CacheSettings;
 use super::keys::NameKey;
 use super::reference::Registry;
@@ -21,6 +22,8 @@ record! {
         "specs" => specs: Items<Plain<SourcePath>>,
         /// What every service begins with.
         "defaults" => defaults: Checked<Patch>,
+        /// Which servers get the credentials for registries.
+        "auth" => auth: AuthSettings,
         /// This machine's cache.
         "cache" => cache: CacheSettings,
         /// Services that need no file of their own.
@@ -28,7 +31,6 @@ record! {
     }
     later {
         "mirrors" => "mirrors of registries",
-        "auth" => "settings for credentials",
         "tags" => "tag rules",
         "fleets" => "fleets",
     }
