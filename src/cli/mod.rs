@@ -4,6 +4,8 @@ mod args;
 mod auth;
 mod cache;
 mod failure;
+mod lock;
+mod outdated;
 pub mod progress;
 mod run;
 pub mod style;

@@ -13,6 +13,7 @@ pub mod closure;
 pub mod compile;
 pub mod contents;
 pub mod deliver;
+mod downloads;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.
@@ -24,6 +25,7 @@ pub mod image_record;
 pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+pub mod outdated;
 pub mod pack;
 pub mod pins;
 pub mod prepare;

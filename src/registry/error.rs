@@ -255,6 +255,14 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// Something that only a registry knows, where nobody may ask one.
+    #[error("{what} is not known here, and --offline lets no request leave")]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// Whether it may be another one each time it is asked for.
+        moves: bool,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -309,6 +317,12 @@ impl RegistryError {
             Self::Realm { registry, realm } => Some(format!(
                 "if {registry} gives its tokens there, write `auth: {{ realms: {{ \"{registry}\": [{realm}] }} }}` in imgpack.yaml"
             )),
+            Self::Offline { moves: true, .. } => {
+                Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
+            }
+            Self::Offline { moves: false, .. } => {
+                Some("run once without --offline: what it brings is kept".into())
+            }
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! OCI registries: the only asynchronous place, behind a synchronous port.
 //!
-//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests. [`push`] sends a
+//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests,
+//! [`Offline`] lets no request leave. [`push`] sends a
 //! [`PushJob`] of many images through any of them. tokio is known to `runtime.rs` alone, addresses are judged in
 //! `address.rs` alone, and no credential leaves `auth.rs`, `credential*.rs` and `token.rs` but in a header, or by `auth_file.rs` into the file of a
 //! login.
@@ -19,6 +20,7 @@ mod document;
 mod error;
 mod http;
 mod memory;
+mod offline;
 mod port;
 mod pull;
 mod push;
@@ -38,6 +40,7 @@ pub use credential_places::{CredentialPlaces, Form, Looked, Outcome, Place};
 pub use credentials::CredentialsError;
 pub use error::{Cause, Detail, RegistryError, Request};
 pub use memory::Memory;
+pub use offline::Offline;
 pub use port::{BlobSource, Pushed, RawManifest, Registry};
 pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use realm::Realms;

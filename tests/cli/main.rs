@@ -16,8 +16,11 @@ mod fresh;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod offline;
 mod output;
+mod pinning;
 mod plan;
+mod pulled;
 mod pushing;
 mod registry;
 mod signals;
