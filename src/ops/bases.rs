@@ -78,12 +78,7 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 
 impl<'a> Bases<'a> {
     /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
-    pub fn new(
-        machine: &'a Machine<'a>,
-        sources: &'a Sources<'a>,
-        pins: &'a Pins<'a>,
-        layers: bool,
-    ) -> Self {
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>, layers: bool) -> Self {
         Self {
             machine,
             sources,

@@ -297,6 +297,12 @@ impl RegistryError {
                 "it seems to speak plain http, which imgpack does only with localhost, 127.0.0.0/8 and [::1]"
                     .into(),
             ),
+            // The name of TLS's alert (RFC 8446, 6), as rustls writes it.
+            Self::Tls { host, source, .. } if source.0.contains("alert: CertificateRequired") => {
+                Some(format!(
+                    "{host} wants to see a certificate of this machine; docs/credentials.md says where it is kept"
+                ))
+            }
             Self::Tls { host, .. } => {
                 Some(format!("if {host} has a certificate of your own CA, name its file in IMGPACK_CA_FILE"))
             }

@@ -319,3 +319,42 @@ fn certificates_of_ones_own() {
     fs::copy(ca, own.join("ca.crt")).unwrap();
     assert_eq!(ask(&env), (0, String::new()));
 }
+
+#[test]
+fn the_workspace_names_token_servers() {
+    let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    if proxies.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+        return;
+    }
+    let port = std::sync::Arc::new(std::sync::OnceLock::new());
+    let own = std::sync::Arc::clone(&port);
+    let server = Fake::start_tls(move |asked| match asked.bearer() {
+        _ if asked.target.starts_with("/token") => Reply::body(r#"{"token":"t"}"#),
+        Some("t") => Reply::body("{}"),
+        _ => Reply::status(401).with(
+            "WWW-Authenticate",
+            format!("Bearer realm=\"https://127.0.0.1:{}/token\"", own.get().unwrap()),
+        ),
+    });
+    port.set(server.address.port()).unwrap();
+    let registry = format!("0.0.0.0:{}", server.address.port());
+    let mut env = Env::new();
+    env.set("IMGPACK_CA_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/registry/tls/ca.pem"));
+    let login = |env: &Env| {
+        let ended = told(env, &["auth", "login", &registry, "-u", "user", "--password-stdin"], "geheim");
+        format!("{}\n{}", ended.code, ended.stderr).replace(&registry, "[registry]")
+    };
+    assert_snapshot!(login(&env), @r#"
+    4
+    error: [registry] wants the credentials for it to be sent to 127.0.0.1, which is not known to belong to it
+    hint: if [registry] gives its tokens there, write `auth: { realms: { "[registry]": [127.0.0.1] } }` in imgpack.yaml
+    "#);
+    assert!(server.lines().iter().all(|line| !line.contains("/token")));
+    let realms = format!("auth: {{ realms: {{ \"{registry}\": [127.0.0.1] }} }}\n");
+    env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\n{realms}"));
+    assert_snapshot!(login(&env), @r"
+    0
+    logged in to [registry] as user, kept in [dir]/home/.config/containers/auth.json
+    ");
+    assert!(server.lines().iter().any(|line| line == "GET /token?account=user [Basic user:geheim]"));
+}

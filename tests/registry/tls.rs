@@ -180,6 +180,44 @@ fn a_hosts_certificates_are_trusted_for_it_alone() {
     assert_eq!(error, format!("cannot use the certificates of {}\nit has no PEM certificate", bad.display()));
 }
 
+#[test]
+fn a_host_that_wants_to_know_this_machine_is_shown_its_certificate() {
+    if proxied() {
+        return;
+    }
+    let server = Fake::start_mutual_tls(stores);
+    let repository = repository(&server);
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join(repository.registry());
+    std::fs::create_dir(&own).unwrap();
+    let ask = || {
+        let directories = vec![directory.path().into()];
+        let remote = Remote::new(RemoteConfig {
+            ca_files: vec![ca()],
+            certificate_directories: directories,
+            ..config()
+        });
+        remote.has_blob(&repository, layer(BODY).digest).map_err(|error| told(&error))
+    };
+    let error = ask().unwrap_err();
+    assert!(error.contains("received fatal alert: CertificateRequired"), "{error}");
+    assert!(error.ends_with("hint: 0.0.0.0 wants to see a certificate of this machine; docs/credentials.md says where it is kept"), "{error}");
+    std::fs::copy(ca().with_file_name("client.pem"), own.join("client.cert")).unwrap();
+    let error = ask().unwrap_err();
+    assert!(
+        error.starts_with("cannot use the certificates of ") && error.contains("client.key\n"),
+        "{error}"
+    );
+    std::fs::write(own.join("client.key"), "geheim").unwrap();
+    let error = ask().unwrap_err();
+    assert!(
+        error.starts_with("cannot use the certificates of ") && error.contains("client.key\n"),
+        "{error}"
+    );
+    std::fs::copy(ca().with_file_name("client.key"), own.join("client.key")).unwrap();
+    assert!(ask().unwrap());
+}
+
 /// Tells the child where the server is.
 const PORT: &str = "IMGPACK_TEST_TLS_PORT";
 
