@@ -16,12 +16,22 @@ mod early;
 mod fake;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mount.rs"]
+mod mount;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]
 mod pushing;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/real_uploads.rs"]
+mod real_uploads;
+#[path = "registry/relay.rs"]
+mod relay;
+#[path = "registry/resume.rs"]
+mod resume;
+#[path = "registry/sessions.rs"]
+mod sessions;
 #[path = "registry/tls.rs"]
 mod tls;
 

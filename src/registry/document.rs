@@ -14,7 +14,7 @@ use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-fn call(method: Method, reference: &ImageRef, access: Access) -> Result<Call<'_>, RegistryError> {
+fn call<'a>(method: Method, reference: &'a ImageRef, access: Access<'a>) -> Result<Call<'a>, RegistryError> {
     let rest = format!("manifests/{}", reference.key());
     let mut call = Call::new(method, reference.repository(), &rest, access)?;
     call.accept = Some(ACCEPT);
@@ -75,10 +75,47 @@ impl Http {
         call.follow = false;
         call.body = Some((media_type.as_str(), bytes));
         let response = self.send(&call).await?;
+        let digest = BlobDigest::of(bytes);
         if !response.status().is_success() {
-            return Err(self.refusal(&call, response, &reference.to_string()).await);
+            let error = self.refusal(&call, response, &reference.to_string()).await;
+            return self.kept(reference, digest, error).await;
         }
-        stored_as(&response, &reference.to_string(), BlobDigest::of(bytes))
+        stored_as(&response, &reference.to_string(), digest)
+    }
+
+    /// What it means that a tag is refused: it may be immutable, and then it names this already, or something else.
+    async fn kept(
+        &self,
+        reference: &ImageRef,
+        digest: BlobDigest,
+        error: RegistryError,
+    ) -> Result<(), RegistryError> {
+        if reference.digest().is_some() || !may_be_immutable(&error) {
+            return Err(error);
+        }
+        match self.present(reference).await {
+            Ok(Some(found)) if found == digest => Ok(()),
+            Ok(Some(found)) => {
+                Err(RegistryError::Kept { reference: reference.to_string(), found, source: Box::new(error) })
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// Whether a tag may have been refused because it must not move. Registries agree on no status: Harbor says 412, Quay and
+/// others 409, ACR 405, Docker Hub 403, ECR and Artifact Registry 400 with words.
+fn may_be_immutable(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Denied { status, .. } => *status == 403,
+        RegistryError::Status { status: 405 | 409 | 412, .. } => true,
+        RegistryError::Status { status: 400, detail, .. } => {
+            let words = detail.to_string().to_ascii_lowercase();
+            ["immutable", "already exist", "alreadyexist", "overwrit", "tag_"]
+                .iter()
+                .any(|word| words.contains(word))
+        }
+        _ => false,
     }
 }
 

@@ -255,6 +255,17 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// A tag that names something else and does not move.
+    #[error("{reference} exists as {found} and was not moved")]
+    Kept {
+        /// The reference with the tag.
+        reference: String,
+        /// What it names.
+        found: BlobDigest,
+        /// The registry's refusal.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// Something that only a registry knows, where nobody may ask one.
     #[error("{what} is not known here, and --offline lets no request leave")]
     Offline {
@@ -323,6 +334,8 @@ impl RegistryError {
             Self::Realm { registry, realm } => Some(format!(
                 "if {registry} gives its tokens there, write `auth: {{ realms: {{ \"{registry}\": [{realm}] }} }}` in imgpack.yaml"
             )),
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }

@@ -14,6 +14,7 @@ use super::challenge::Challenge;
 use super::clients::{Clients, Patience, deepest};
 use super::credential_places::Looked;
 use super::error::{Cause, Detail, RegistryError, Request, one_line};
+use super::holders::Holders;
 use super::realm::Realms;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
@@ -28,6 +29,7 @@ pub(super) struct Http {
     pub(super) clients: Clients,
     pub(super) auth: Auth,
     pub(super) realms: Realms,
+    pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
 }
@@ -37,7 +39,7 @@ pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) repository: &'a Repository,
-    pub(super) access: Access,
+    pub(super) access: Access<'a>,
     pub(super) accept: Option<&'a str>,
     pub(super) body: Option<(&'a str, &'a [u8])>,
     /// The first byte wanted, where not the first of all.
@@ -52,7 +54,7 @@ impl<'a> Call<'a> {
         method: Method,
         repository: &'a Repository,
         rest: &str,
-        access: Access,
+        access: Access<'a>,
     ) -> Result<Self, RegistryError> {
         let root = root(repository)?;
         let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
@@ -80,6 +82,7 @@ pub(super) fn method_name(method: &Method) -> &'static str {
         "HEAD" => "HEAD",
         "POST" => "POST",
         "PUT" => "PUT",
+        "PATCH" => "PATCH",
         _ => "request",
     }
 }
@@ -188,7 +191,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
     ) -> Result<RequestBuilder, RegistryError> {
         let grant = match self.auth.grant(repository, access) {
             Some(grant) => Some(grant),
@@ -208,7 +211,7 @@ impl Http {
     pub(super) async fn answer(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         headers: &HeaderMap,
     ) -> Result<bool, RegistryError> {
         let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -285,7 +288,7 @@ fn is_redirect(response: &Response) -> bool {
     matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn asked_wait(response: &Response) -> Option<std::time::Duration> {
+pub(super) fn asked_wait(response: &Response) -> Option<std::time::Duration> {
     let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(header, SystemTime::now())
 }

@@ -102,7 +102,10 @@ impl Http {
             let before = arriving.written;
             let result = self.fetch(repository, &mut arriving).await;
             let error = match result {
-                Ok(()) if arriving.written == blob.size => return arriving.finish(),
+                Ok(()) if arriving.written == blob.size => {
+                    self.holders.add(repository, blob.digest);
+                    return arriving.finish();
+                }
                 Ok(()) => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -5,6 +6,7 @@ use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
 use super::credential_places::CredentialPlaces;
 use super::error::RegistryError;
+use super::holders::Holders;
 use super::http::Http;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::realm::Realms;
@@ -50,6 +52,7 @@ impl Remote {
             clients: Clients::new(patience, ca_files, certificate_directories),
             auth: Auth::new(credentials, cancel.clone()),
             realms,
+            holders: Holders::default(),
             retry,
             patience,
         };
@@ -114,5 +117,11 @@ impl Registry for Remote {
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
         self.run(self.http.push_manifest(reference, media_type, bytes))
+    }
+
+    fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        for digest in blobs {
+            self.http.holders.add(repository, *digest);
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Http {
     pub(super) async fn sign_in(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
     ) -> Result<SignIn, RegistryError> {
         let call = Call { url: root(repository)?, ..Call::new(Method::GET, repository, "", access)? };
         let answer = match self.send(&call).await {
@@ -61,7 +61,7 @@ impl Http {
 }
 
 /// A refusal as one of the registry as a whole, where no repository was asked for.
-fn of_the_registry(access: Access, error: RegistryError) -> RegistryError {
+fn of_the_registry(access: Access<'_>, error: RegistryError) -> RegistryError {
     match error {
         RegistryError::Denied { request, status, detail, looked } if access == Access::Registry => {
             let sent = looked.is_some_and(|looked| looked.used().is_some());

@@ -34,7 +34,7 @@ impl Http {
     pub(super) async fn obtain(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         challenge: &Challenge,
     ) -> Result<Option<Grant>, RegistryError> {
         let (credential, _) = self.auth.credentials(repository);
@@ -57,7 +57,7 @@ impl Http {
     async fn token(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         realm: &str,
         service: Option<&str>,
         credential: Option<Credential>,
@@ -66,10 +66,12 @@ impl Http {
         if credential.is_some() && !self.realms.may_have_credentials(repository, &url) {
             return Err(realm::refused(repository, &url));
         }
-        let scope = access.scope(repository);
-        let mut fields = vec![("scope", scope.as_str())];
-        fields.retain(|(_, scope)| !scope.is_empty());
-        fields.extend(service.map(|service| ("service", service)));
+        let scopes = access.scopes(repository);
+        // Several scopes are several fields of a query, and one field of a form.
+        let joined = scopes.join(" ");
+        let service = service.map(|service| ("service", service));
+        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+        let fields: Vec<(&str, &str)> = scopes.chain(service).collect();
         let method = match credential {
             Some(Credential::Identity(_)) => Method::POST,
             _ => Method::GET,
@@ -84,11 +86,12 @@ impl Http {
                             ("grant_type", "refresh_token"),
                             ("client_id", "imgpack"),
                             ("refresh_token", token.0.as_str()),
+                            ("scope", joined.as_str()),
                         ];
                         client
                             .post(url.clone())
                             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                            .body(encoded(form.iter().chain(&fields)))
+                            .body(encoded(form.iter().chain(&service).filter(|(_, value)| !value.is_empty())))
                     }
                     Some(Credential::Password { user, password }) => client
                         .get(with_query(&url, fields.iter().chain(&[("account", user.as_str())])))

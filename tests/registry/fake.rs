@@ -91,6 +91,8 @@ impl Reply {
 }
 
 type Script = dyn FnMut(&Asked) -> Reply + Send;
+/// How much of a request's body is taken, asked with its head; then it is answered, and the connection closed.
+type Cut = dyn FnMut(&Asked) -> Option<usize> + Send;
 
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
@@ -101,7 +103,15 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
-        Self::serve(None, script)
+        Self::serve(None, |_| None, script)
+    }
+
+    /// With bodies of which only a part is taken.
+    pub(crate) fn start_cutting(
+        cut: impl FnMut(&Asked) -> Option<usize> + Send + 'static,
+        script: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        Self::serve(None, cut, script)
     }
 
     pub(crate) fn start_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
@@ -135,33 +145,35 @@ impl Fake {
             builder.with_no_client_auth()
         };
         let config = builder.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap();
-        Self::serve(Some(Arc::new(config)), script)
+        Self::serve(Some(Arc::new(config)), |_| None, script)
     }
 
     fn serve(
         tls: Option<Arc<rustls::ServerConfig>>,
+        cut: impl FnMut(&Asked) -> Option<usize> + Send + 'static,
         script: impl FnMut(&Asked) -> Reply + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
+        let cut: Arc<Mutex<Box<Cut>>> = Arc::new(Mutex::new(Box::new(cut)));
         let (log, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (stream, log, script, tls) =
-                    (stream.unwrap(), Arc::clone(&log), Arc::clone(&script), tls.clone());
+                let (stream, log, tls) = (stream.unwrap(), Arc::clone(&log), tls.clone());
+                let (script, cut) = (Arc::clone(&script), Arc::clone(&cut));
                 std::thread::spawn(move || {
                     let socket = stream.try_clone().unwrap();
                     let ended = match tls {
-                        None => talk(BufReader::new(stream), &log, &script),
+                        None => talk(BufReader::new(stream), &log, &cut, &script),
                         Some(config) => {
                             let connection = rustls::ServerConnection::new(config).unwrap();
                             let stream = rustls::StreamOwned::new(connection, stream);
-                            talk(BufReader::new(stream), &log, &script)
+                            talk(BufReader::new(stream), &log, &cut, &script)
                         }
                     };
                     // A client that goes away is no failure of the server.
@@ -196,6 +208,7 @@ impl Drop for Fake {
 fn talk<S: Read + Write>(
     mut stream: BufReader<S>,
     log: &Mutex<Vec<Asked>>,
+    cut: &Mutex<Box<Cut>>,
     script: &Mutex<Box<Script>>,
 ) -> std::io::Result<()> {
     loop {
@@ -203,7 +216,7 @@ fn talk<S: Read + Write>(
         if stream.fill_buf()?.first() == Some(&0x16) {
             return stream.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
         }
-        let Some(asked) = read(&mut stream)? else { return Ok(()) };
+        let Some((asked, whole)) = read(&mut stream, cut)? else { return Ok(()) };
         log.lock().unwrap().push(asked.clone());
         let reply = (script.lock().unwrap())(&asked);
         if reply.end == End::Silent {
@@ -220,6 +233,9 @@ fn talk<S: Read + Write>(
         if !named("content-length") {
             head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
         }
+        if !whole {
+            head.push_str("connection: close\r\n");
+        }
         for (name, value) in &reply.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -231,13 +247,18 @@ fn talk<S: Read + Write>(
             out.write_all(&reply.body[..end])?;
         }
         out.flush()?;
-        if reply.end != End::Whole {
+        if !whole {
+            // What is still on its way has to be read, or the answer is lost with the connection.
+            std::io::copy(&mut stream, &mut std::io::sink())?;
+        }
+        if reply.end != End::Whole || !whole {
             return Ok(());
         }
     }
 }
 
-fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
+/// A request, and whether its body was taken whole.
+fn read(stream: &mut impl BufRead, cut: &Mutex<Box<Cut>>) -> std::io::Result<Option<(Asked, bool)>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -253,7 +274,9 @@ fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(Some(Asked { method, target, headers, body }))
+    let mut asked = Asked { method, target, headers, body: Vec::new() };
+    let taken = (cut.lock().unwrap())(&asked).unwrap_or(length).min(length);
+    asked.body.resize(taken, 0);
+    stream.read_exact(&mut asked.body)?;
+    Ok(Some((asked, taken == length)))
 }

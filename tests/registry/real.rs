@@ -19,9 +19,9 @@ use crate::{anonymous, config, told, with_credentials};
 const HTPASSWD: &str = "user:$2b$05$kBfo419FeWu3SHCI5APpPO7pDCXbevRaF1/cegylksaciilqftkG.\n";
 
 /// A real registry on a port of its own; gone with the value.
-struct RealRegistry {
+pub(crate) struct RealRegistry {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
@@ -44,7 +44,7 @@ fn skipped(program: &str) -> bool {
 }
 
 impl RealRegistry {
-    fn start(protected: bool) -> Option<Self> {
+    pub(crate) fn start(protected: bool) -> Option<Self> {
         if skipped("docker-registry") {
             return None;
         }
@@ -89,7 +89,7 @@ impl RealRegistry {
         Some(Self { child, address, _directory: directory })
     }
 
-    fn repository(&self, path: &str) -> Repository {
+    pub(crate) fn repository(&self, path: &str) -> Repository {
         format!("{}/{path}", self.address).parse().unwrap()
     }
 }
@@ -147,7 +147,7 @@ impl std::fmt::Display for BlobDigestHex<'_> {
 }
 
 /// Bytes that do not compress, the same each time.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         state ^= state << 13;
