@@ -14,14 +14,22 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/faults.rs"]
+mod faults;
+#[path = "registry/files.rs"]
+mod files;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
 #[path = "registry/mount.rs"]
 mod mount;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]
 mod pushing;
+#[path = "registry/reading.rs"]
+mod reading;
 #[path = "registry/real.rs"]
 mod real;
 #[path = "registry/real_uploads.rs"]
@@ -30,6 +38,9 @@ mod real_uploads;
 mod relay;
 #[path = "registry/resume.rs"]
 mod resume;
+#[path = "registry/servers.rs"]
+#[allow(dead_code, reason = "the command line is tried with more of them")]
+mod servers;
 #[path = "registry/sessions.rs"]
 mod sessions;
 #[path = "registry/tls.rs"]

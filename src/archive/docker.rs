@@ -90,9 +90,11 @@ impl<'a> Archive<'a> {
 
 fn layer_name(image: &ImageOutput, layer: &Layer) -> Result<String, ArchiveError> {
     let digest = layer.descriptor.digest;
-    match layer.descriptor.media_type {
-        MediaType::OciLayerTar | MediaType::DockerLayerTar => Ok(format!("{}.tar", digest.hex())),
-        MediaType::OciLayerZstd => Err(ArchiveError::Zstd { image: image.label(), layer: digest }),
+    match layer.descriptor.media_type.to_oci() {
+        MediaType::OciLayerTar | MediaType::OciForeignTar => Ok(format!("{}.tar", digest.hex())),
+        MediaType::OciLayerZstd | MediaType::OciForeignZstd => {
+            Err(ArchiveError::Zstd { image: image.label(), layer: digest })
+        }
         // Docker looks at the bytes, not at the name; readers of go-containerregistry's archives expect this one.
         _ => Ok(format!("{}.tar.gz", digest.hex())),
     }

@@ -11,7 +11,7 @@ use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
 use crate::ops::pack::PackError;
-use crate::registry::RegistryError;
+use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
 use crate::tree::TreeError;
@@ -101,6 +101,12 @@ fn registry_exit(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Conflict { .. } | RegistryError::Reference { .. } => Exit::Usage,
         RegistryError::Read { .. } | RegistryError::Write { .. } => Exit::Machine,
+        RegistryError::File(error) => match **error {
+            // What the lock says is not what there is.
+            FileError::Digest { .. } => Exit::Usage,
+            FileError::Write { .. } => Exit::Machine,
+            _ => Exit::Network,
+        },
         error if error.is_cancelled() => Exit::Interrupted,
         _ => Exit::Network,
     }

@@ -5,6 +5,7 @@ mod auth;
 mod cache;
 mod failure;
 mod lock;
+mod mirrors;
 mod outdated;
 pub mod progress;
 mod run;

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -17,9 +17,10 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{auth, cache, lock, outdated, verbs};
+use super::{auth, cache, lock, mirrors, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
+use crate::ops::event::{Event, Observer};
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
@@ -39,6 +40,8 @@ pub(super) struct Settings {
     pub(super) cancel: Cancel,
     /// Whether the output of the builder that failed stands right above.
     failure_above: Arc<AtomicBool>,
+    /// The mirrors of the workspace, once it is read.
+    pub(super) mirrors: OnceLock<BTreeMap<String, Vec<String>>>,
 }
 
 /// Runs the command line of this process.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         offline: arguments.command.is_offline(),
         cancel: cancel.clone(),
         failure_above: Arc::default(),
+        mirrors: OnceLock::new(),
     };
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
@@ -213,13 +217,15 @@ impl Settings {
         let store = Store::open_for(&self.cache()?, Share::Shared, &self.cancel, &|| {
             self.remark("waiting for the command that removes things from the cache");
         })?;
-        let observer = match mode {
+        let observer: Arc<dyn Observer> = match mode {
             Mode::Plain => {
-                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
+                Arc::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
             }
-            mode => mode.observer(),
+            mode => mode.observer().into(),
         };
-        let remote = Remote::new(self.remote_config(Some(root.clone())));
+        let told = Arc::clone(&observer);
+        let mirrors = mirrors::of(self)?.telling(move |text| told.event(Event::Note(text.to_owned())));
+        let remote = Remote::new(RemoteConfig { mirrors, ..self.remote_config(Some(root.clone())) });
         let registry: &dyn Registry = if self.offline { &Offline } else { &remote };
         let jobs = Self::jobs(jobs);
         verb(&Machine {

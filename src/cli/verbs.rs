@@ -33,6 +33,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let created = settings.created().map_err(one)?;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
     if !arguments.tags.is_empty() {
         let tags: Vec<Template> = arguments.tags.iter().map(Template::text).collect();
@@ -254,6 +255,7 @@ fn explained(
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let specs = Settings::select(&workspace, selection).map_err(one)?;
     options.platforms.clone_from(&selection.platforms);
     let (explanations, errors) = settings

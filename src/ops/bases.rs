@@ -9,7 +9,7 @@ use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
-use super::prepare::Machine;
+use super::prepare::{Machine, Target};
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{
@@ -17,6 +17,7 @@ use crate::base::{
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
+use crate::lock::Kind;
 use crate::model::{
     BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
     Repository,
@@ -24,13 +25,16 @@ use crate::model::{
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::{IoError, fs};
+use crate::system::{IoError, fs, parallel};
 use crate::tar::Framing;
 
 /// How layers that a base has as plain tars are compressed.
 fn compressor_name() -> String {
     format!("{}, pieces of {PIECE} bytes", Framing::new(Compression::GZIP).name())
 }
+
+/// Questions to registries that are on their way at once.
+const QUESTIONS: usize = 16;
 
 /// Raised when reading the same file gives another base.
 const BASE_NOTE: &str = "2";
@@ -53,7 +57,7 @@ pub struct Bases<'a> {
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
-struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
+pub(super) struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
 
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
@@ -64,7 +68,7 @@ impl<K, T> Default for Slots<K, T> {
 }
 
 impl<K: Ord, T: Clone> Slots<K, T> {
-    fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*slot {
@@ -150,6 +154,25 @@ impl<'a> Bases<'a> {
         // What could not be noted is read again.
         let _: Result<(), IoError> = store.put_record(&note, &base);
         Ok(base)
+    }
+
+    /// Asks what the references of these targets' bases stand for, all at once, where neither they nor the lock say it.
+    pub fn resolve(&self, targets: &[Target]) {
+        let mut unknown = BTreeMap::new();
+        for target in targets {
+            if let Base::Registry(text) = &target.spec.base
+                && !self.pins.has_row(Kind::Image, text)
+                && let Ok(reference) = text.parse::<ImageRef>()
+                && reference.digest().is_none()
+            {
+                unknown.insert(text, reference);
+            }
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        if unknown.len() > 1 {
+            // What goes wrong is told where the base is needed.
+            parallel(QUESTIONS, &unknown, |(text, reference)| drop(self.resolved(text, reference)));
+        }
     }
 
     /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
@@ -266,6 +289,9 @@ impl<'a> Bases<'a> {
         let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
             .map_err(|error| self.pins.gone(text, error.into()))?;
         base.repository = Some(repository.clone());
+        if let (None, Some(facts)) = (reference.digest(), base.facts_digest) {
+            self.pins.facts(text, digest, import.platform, facts)?;
+        }
         Ok(base)
     }
 }
@@ -330,11 +356,11 @@ fn compress(
 }
 
 /// The store as bases see it.
-struct StoreForBases<'a> {
-    store: &'a Store,
-    blobs: &'a Slots<Digest, ()>,
+pub(super) struct StoreForBases<'a> {
+    pub(super) store: &'a Store,
+    pub(super) blobs: &'a Slots<Digest, ()>,
     /// Where layers come from.
-    from: Option<(&'a Downloads<'a>, &'a Repository)>,
+    pub(super) from: Option<(&'a Downloads<'a>, &'a Repository)>,
 }
 
 impl BlobStore for StoreForBases<'_> {

@@ -72,6 +72,7 @@ pub fn build(
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.begin(specs)?;
     let bases = session.bases();
+    bases.resolve(&prepared.targets);
     let mut records = BTreeMap::new();
     if options.fresh.is_none() {
         let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));
@@ -87,7 +88,7 @@ pub fn build(
         compile(&session, &mut prepared, &mut records, options, &mut built);
         for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
-            if image.key.is_none() {
+            if image.key.is_none() && !image.failed {
                 image.key = session.image_key(target, made, &bases, options.created.as_deref());
             }
         }

@@ -126,12 +126,15 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
+            if let Some(from) = &layer.from {
+                // In the store or not: its own registry takes it over from there.
+                machine.registry.holds(from, &BTreeSet::from([descriptor.digest]));
+            }
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
                     BlobSource::Registry(from.clone())
                 }
-                _ => stored(),
+                _ => BlobSource::File(machine.store.blob_path(&descriptor.digest)),
             };
             blobs.insert(descriptor.digest, (descriptor, source));
         }
@@ -176,7 +179,7 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
     built.images.iter().map(output).collect()
 }
 
-/// Sums up what is sent. Says nothing before everything that is to be sent is known.
+/// Sums up what is sent to each repository. Says nothing before everything that is to be sent is known.
 struct Watcher<'a> {
     machine: &'a Machine<'a>,
     state: Mutex<Sums>,
@@ -189,12 +192,13 @@ type Held = (String, BlobDigest);
 struct Sums {
     /// What is sent, how much of it, and the whole.
     sent: BTreeMap<(Repository, BlobDigest), (u64, u64)>,
-    /// Sizes of what is going to be sent beside; `None` while layers are being made.
-    expected: Option<BTreeMap<Held, u64>>,
+    /// What is going to be sent beside, to which repository as far as can be told, and its size; `None` while layers are
+    /// being made.
+    expected: Option<BTreeMap<Held, (Repository, u64)>>,
     /// What is or was sent, or proved to be there.
     settled: BTreeSet<Held>,
     /// Repositories of which something was said.
-    told: BTreeSet<String>,
+    told: BTreeSet<Repository>,
 }
 
 impl Sums {
@@ -207,16 +211,26 @@ impl Sums {
     }
 
     fn expect<'b>(&mut self, blobs: impl Iterator<Item = (&'b Repository, &'b Descriptor)>) {
-        let held =
-            blobs.map(|(repository, blob)| ((repository.registry().to_owned(), blob.digest), blob.size));
-        self.expected = Some(held.filter(|(held, _)| !self.settled.contains(held)).collect());
+        let mut expected = BTreeMap::new();
+        for (repository, blob) in blobs {
+            let held = (repository.registry().to_owned(), blob.digest);
+            if !self.settled.contains(&held) {
+                expected.entry(held).or_insert_with(|| (repository.clone(), blob.size));
+            }
+        }
+        self.expected = Some(expected);
     }
 
-    fn event(&self, repository: String) -> Option<Event> {
-        let expected: u64 = self.expected.as_ref()?.values().sum();
-        let (sent, whole) =
-            self.sent.values().fold((0, 0), |(sum, all), (sent, size)| (sum + sent, all + size));
-        Some(Event::Upload { repository, sent, total: whole + expected })
+    /// What is sent to one repository, and what is going to be.
+    fn event(&self, repository: &Repository) -> Option<Event> {
+        let expected = self.expected.as_ref()?.values().filter(|(to, _)| to == repository);
+        let mut total: u64 = expected.map(|(_, size)| size).sum();
+        let mut sent = 0;
+        for (_, (part, whole)) in self.sent.iter().filter(|((to, _), _)| to == repository) {
+            sent += part;
+            total += whole;
+        }
+        Some(Event::Upload { repository: repository.to_string(), sent, total })
     }
 }
 
@@ -228,23 +242,30 @@ impl Watcher<'_> {
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
         let blobs =
-            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
-        self.state().expect(blobs);
+            || images.iter().flat_map(|image| image.blobs.iter().map(|blob| (&image.repository, blob)));
+        let mut state = self.state();
+        for (repository, (blob, source)) in blobs() {
+            // Its registry takes it over; should it not, it is counted as soon as it is sent.
+            if matches!(source, BlobSource::Registry(from) if from.registry() == repository.registry()) {
+                state.settle(repository, blob);
+            }
+        }
+        state.expect(blobs().map(|(repository, (blob, _))| (repository, blob)));
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
         let mut state = self.state();
         state.sent.insert((repository.clone(), blob.digest), (bytes, blob.size));
         state.settle(repository, blob);
-        if let Some(event) = state.event(repository.to_string()) {
-            state.told.insert(repository.to_string());
+        if let Some(event) = state.event(repository) {
+            state.told.insert(repository.clone());
             self.machine.observer.event(event);
         }
     }
 
     /// There is less to send than was said.
     fn tell_again(&self, state: &Sums) {
-        for event in state.told.iter().filter_map(|repository| state.event(repository.clone())) {
+        for event in state.told.iter().filter_map(|repository| state.event(repository)) {
             self.machine.observer.event(event);
         }
     }

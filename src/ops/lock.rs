@@ -48,6 +48,9 @@ pub fn lock(
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
     let targets = session.targets(&specs).map_err(one)?;
     let bases = session.bases();
+    if !wanted.only_toolchains {
+        bases.resolve(&targets);
+    }
     let done = parallel(machine.jobs, &targets, |target| {
         session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))
     });
@@ -110,6 +113,9 @@ impl Session<'_> {
             self.pins.data_set(&target.spec)?;
             if let Base::Registry(_) = target.spec.base {
                 bases.load(&target.spec, target.task.platform)?;
+            }
+            for rule in &target.spec.files {
+                self.remote_digest(rule).map_err(|error| error.at(&rule.site))?;
             }
         }
         target.spec.build.as_ref().map_or(Ok(None), |build| self.pin_toolchain(target, build))

@@ -30,6 +30,7 @@ pub mod pack;
 pub mod pins;
 pub mod prepare;
 pub mod press;
+pub mod remote_sources;
 pub mod result;
 pub mod sources;
 pub mod values;

@@ -7,8 +7,9 @@ use serde::de::IgnoredAny;
 
 use super::auth::Access;
 use super::error::{RegistryError, one_line};
-use super::http::{Call, Http};
+use super::http::{Call, Http, is_passing_error};
 use super::port::RawManifest;
+use super::runtime::sleep;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType};
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -36,14 +37,28 @@ impl Http {
 
     pub(super) async fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
         let call = call(Method::GET, reference, Access::Pull)?;
-        let response = self.send(&call).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(&call, response, &reference.to_string()).await);
-        }
-        let named = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let named = named.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-        let promised = reference.digest().or_else(|| digest_of(response.headers()));
-        let bytes = self.read(&call.request(), response, RawManifest::LONGEST, false).await?;
+        let mut failures = 0;
+        let (named, promised, bytes) = loop {
+            let response = self.send(&call).await?;
+            if !response.status().is_success() {
+                return Err(self.refusal(&call, response, &reference.to_string()).await);
+            }
+            let named = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let named = named.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+            let promised = reference.digest().or_else(|| digest_of(response.headers()));
+            match self.read(&call.request(), response, RawManifest::LONGEST, false).await {
+                Ok(bytes) => break (named, promised, bytes),
+                // Requests are tried again where they are sent; an answer that breaks off, here.
+                Err(error) if is_passing_error(&error) => {
+                    failures += 1;
+                    match self.retry.wait(failures, None) {
+                        Some(wait) => sleep(wait).await,
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let digest = BlobDigest::of(&bytes);
         if let Some(expected) = promised.filter(|promised| *promised != digest) {
             return Err(RegistryError::Digest { what: reference.to_string(), expected, found: digest });

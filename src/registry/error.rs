@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::credential_places::Looked;
+use super::web::FileError;
 use crate::model::{BlobDigest, ReferenceError, Repository};
 
 /// A request as messages may show it: no userinfo, no query, no header.
@@ -242,6 +243,9 @@ pub enum RegistryError {
         #[source]
         source: Cause,
     },
+    /// A file of the network.
+    #[error(transparent)]
+    File(Box<FileError>),
     /// A tag that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -279,7 +283,28 @@ pub enum RegistryError {
     Cancelled,
 }
 
+impl From<FileError> for RegistryError {
+    fn from(error: FileError) -> Self {
+        Self::File(Box::new(error))
+    }
+}
+
 impl RegistryError {
+    /// The repository whose registry was asked, where one was.
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Unreachable { request, .. }
+            | Self::Tls { request, .. }
+            | Self::Broken { request, .. }
+            | Self::Denied { request, .. }
+            | Self::NotFound { request, .. }
+            | Self::Status { request, .. }
+            | Self::Protocol { request, .. }
+            | Self::Address { request, .. } => Some(&request.repository),
+            _ => None,
+        }
+    }
+
     /// Whether a manifest was refused because something that it names is not there (MANIFEST_BLOB_UNKNOWN in the
     /// distribution-spec; registries also say 404, or 400 without a code).
     pub(super) fn is_missing_part(&self) -> bool {
@@ -327,6 +352,10 @@ impl RegistryError {
             Self::Status { status: 429, .. } => {
                 Some("the registry limits requests; log in, or try later".into())
             }
+            Self::Status { status: 405, request, .. } if request.method == "POST" => Some(format!(
+                "{} takes no pushes: it is read-only, or a cache of another registry",
+                request.repository.registry()
+            )),
             Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
                 "if {} stands behind a proxy that ends TLS, the proxy has to pass on X-Forwarded-Proto: https",
                 request.repository.registry()
@@ -336,6 +365,7 @@ impl RegistryError {
             )),
             // Who may not write at all is told by the blobs before.
             Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
+            Self::File(error) => error.hint(),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::error::{Detail, RegistryError, Request};
 use super::holders::Holders;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::web::FileError;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 
 /// Registries in memory, as strict as a real one: blobs are checked, and a manifest is refused while something that
@@ -227,5 +228,14 @@ impl Registry for Memory {
         for digest in blobs {
             self.1.add(repository, *digest);
         }
+    }
+
+    fn file(
+        &self,
+        address: &str,
+        _: Option<BlobDigest>,
+        _: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        Err(FileError::Status { address: address.to_owned(), status: 404, wait: None }.into())
     }
 }

@@ -60,4 +60,14 @@ impl Registry for Offline {
     ) -> Result<(), RegistryError> {
         refused(format!("a place for {reference}"))
     }
+
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        _sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        let what = format!("the file {address}");
+        Err(RegistryError::Offline { what, moves: expected.is_none() })
+    }
 }

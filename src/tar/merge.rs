@@ -88,6 +88,16 @@ impl Merge {
         Ok(())
     }
 
+    /// The merged tree as it is by now; without contents.
+    pub fn tree(&self) -> &BaseFacts {
+        &self.facts
+    }
+
+    /// Which member of which layer, both from 0, the content of the regular file at `path` is.
+    pub fn member(&self, path: &ImagePath) -> Option<(usize, u64)> {
+        self.files.get(path).copied()
+    }
+
     /// The merged tree with the contents that were found.
     pub fn finish(mut self) -> BaseFacts {
         let wanted = self.wanted_files();

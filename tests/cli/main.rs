@@ -8,6 +8,7 @@ mod builders;
 mod cache;
 mod closure;
 mod disk;
+mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
 #[allow(dead_code, reason = "faults are not played here")]
@@ -22,7 +23,11 @@ mod pinning;
 mod plan;
 mod pulled;
 mod pushing;
+mod real;
 mod registry;
+#[path = "../registry/servers.rs"]
+#[allow(dead_code, reason = "the library is tried with them too")]
+mod servers;
 mod signals;
 mod sources;
 mod specs;

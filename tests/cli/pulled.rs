@@ -49,6 +49,14 @@ fn pulls<'l>(lines: &'l [String], digests: &BTreeSet<String>) -> Vec<&'l String>
     lines.iter().filter(|line| line.starts_with("GET ")).filter(of_one).collect()
 }
 
+/// How often a registry was asked to take a layer over from `base`, and how often it was sent.
+fn handed_over(lines: &[String], image: &str, layer: &str) -> (usize, usize) {
+    let uploads = format!("/v2/acme/{image}/blobs/uploads/");
+    let of_it = lines.iter().filter(|line| line.contains(&uploads) && line.contains(&layer[7..]));
+    let (mounts, others): (Vec<_>, Vec<_>) = of_it.partition(|line| line.contains("from=acme%2Fbase"));
+    (mounts.len(), others.len())
+}
+
 #[test]
 fn layers_are_read_once_and_not_kept() {
     let (env, server, layers) = with_base();
@@ -73,14 +81,30 @@ fn layers_are_read_once_and_not_kept() {
 #[test]
 fn a_push_takes_layers_from_where_they_are() {
     let (env, server, layers) = with_base();
-    asked(&env, &server, &["build", "app", "--push"]);
+    let (said, lines) = asked(&env, &server, &["build", "app", "--push"]);
     assert_eq!(stored(&env, &layers), 0);
-    let lines = server.lines();
+    let size = |line: &'static str| move |text: &str| text.split_once(line).map(|(_, size)| size.to_owned());
+    let told = |line| said.lines().find_map(size(line)).unwrap();
+    assert_eq!(told("/app: sending "), told("/app: sent "), "what is announced is what is sent: {said}");
+    // Read once for what the base says of itself, then handed over by the registry.
+    assert_eq!(pulls(&lines, &layers).len(), 2, "{lines:#?}");
     for layer in &layers {
-        let there =
-            |line: &&String| line.contains("/v2/acme/app/blobs/uploads/") && line.contains(&layer[7..]);
-        assert!(lines.iter().any(|line| there(&line)), "{lines:#?}");
+        assert_eq!(handed_over(&lines, "app", layer), (1, 0), "{lines:#?}");
     }
+    // Facts are known: for another image on this base no byte of a layer moves, in the cache or not.
+    for (image, cached) in [("second", 0), ("third", 2)] {
+        env.spec(image, &format!("base: {}/acme/base:1\nfiles: [{{ text: x, to: /x }}]\n", server.address));
+        if cached > 0 {
+            env.succeeds(&["build", image, "--output", "oci:out"]);
+        }
+        assert_eq!(stored(&env, &layers), cached);
+        let (_, lines) = asked(&env, &server, &["build", image, "--push"]);
+        assert_eq!(pulls(&lines, &layers), Vec::<&String>::new());
+        for layer in &layers {
+            assert_eq!(handed_over(&lines, image, layer), (1, 0), "{lines:#?}");
+        }
+    }
+    asked(&env, &server, &["cache", "prune", "--kind", "bases"]);
     // Nothing changed: one question for each tag, of the base and of the image.
     let (_, lines) = asked(&env, &server, &["build", "app", "--push"]);
     assert_eq!(lines, ["HEAD /v2/acme/base/manifests/1", "HEAD /v2/acme/app/manifests/latest"]);
@@ -177,6 +201,11 @@ impl Wild {
     }
 
     fn serve(self) -> Fake {
+        self.serve_cut(None)
+    }
+
+    /// The same with a line that breaks in the middle of this blob, once.
+    fn serve_cut(self, mut cut: Option<String>) -> Fake {
         let mut others = keeping::script();
         Fake::start(move |asked| {
             let Some(path) = asked.target.strip_prefix("/v2/wild/") else { return others(asked) };
@@ -185,7 +214,9 @@ impl Wild {
                 return Reply::status(404).and_body(r#"{"errors":[{"code":"NOT_THERE"}]}"#);
             };
             let digest = BlobDigest::of(bytes);
-            Reply::body(bytes.clone()).with("Content-Type", kind).with("Docker-Content-Digest", digest)
+            let reply =
+                Reply::body(bytes.clone()).with("Content-Type", kind).with("Docker-Content-Digest", digest);
+            if cut.take_if(|cut| cut == name).is_some() { reply.cut_after(bytes.len() / 2) } else { reply }
         })
     }
 }
@@ -207,7 +238,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A workspace whose service `app` for amd64 stands on `wild:TAG`.
 fn on_wild(wild: Wild, tag: &str, more: &str) -> (Env, Fake) {
-    let server = wild.serve();
+    on_server(wild.serve(), tag, more)
+}
+
+fn on_server(server: Fake, tag: &str, more: &str) -> (Env, Fake) {
     let env = Env::with_files();
     let address = server.address;
     env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {address}/acme\n"));
@@ -291,6 +325,22 @@ fn a_layer_that_is_not_to_be_distributed_stays_where_it_is() {
     assert!(!lines.iter().any(|line| sent(&line)), "{lines:#?}");
     env.succeeds(&["build", "--output", "oci:out"]);
     assert_eq!(manifest_in(&env, "out")["layers"][0], layer);
+}
+
+#[test]
+fn a_line_that_breaks_while_a_layer_is_read_costs_no_second_try_of_all() {
+    let mut wild = Wild::default();
+    let layer = wild.add(MediaType::OciLayerGzip.as_str(), &gzip(&tar()));
+    let image = wild.image(false, &layer, &tar());
+    wild.tag("1", &image);
+    let digest = layer["digest"].as_str().unwrap().to_owned();
+    let (env, server) = on_server(wild.serve_cut(Some(digest.clone())), "1", "");
+    let (said, lines) = asked(&env, &server, &["build", "app"]);
+    assert_eq!(pulls(&lines, &BTreeSet::from([digest.clone()])).len(), 2, "{lines:#?}");
+    let ranges = server.requests().into_iter().filter(|asked| asked.headers.contains_key("range"));
+    let ranges: Vec<_> = ranges.map(|asked| asked.target).collect();
+    assert_eq!(ranges, [format!("/v2/wild/blobs/{digest}")]);
+    assert!(said.contains(&format!("received {} B", layer["size"])), "{said}");
 }
 
 #[test]

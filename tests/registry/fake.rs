@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base64::Engine as _;
 
@@ -49,6 +50,12 @@ enum End {
     HungUp,
     /// Never.
     Silent,
+    /// Not after so many bytes of the body; the connection stays open.
+    Stuck(usize),
+    /// A byte of the body at a time, with a pause after each.
+    Dripping(Duration),
+    /// As of HTTP/1.0: without a length, after so many bytes the connection is closed.
+    Closed(usize),
 }
 
 /// What is answered.
@@ -83,6 +90,21 @@ impl Reply {
     /// Closes the connection without a word.
     pub(crate) fn hang_up() -> Self {
         Self { end: End::HungUp, ..Self::default() }
+    }
+    /// Sends `count` bytes of the body, and then nothing any more.
+    pub(crate) fn stuck_after(mut self, count: usize) -> Self {
+        self.end = End::Stuck(count);
+        self
+    }
+    /// Sends the body a byte at a time.
+    pub(crate) fn dripping(mut self, pause: Duration) -> Self {
+        self.end = End::Dripping(pause);
+        self
+    }
+    /// Speaks HTTP/1.0: says no length, sends `count` bytes of the body and closes the connection.
+    pub(crate) fn closed_after(mut self, count: usize) -> Self {
+        self.end = End::Closed(count);
+        self
     }
     /// Never answers.
     pub(crate) fn silence() -> Self {
@@ -221,16 +243,16 @@ fn talk<S: Read + Write>(
         let reply = (script.lock().unwrap())(&asked);
         if reply.end == End::Silent {
             // Until the other side gives up.
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest)?;
+            stream.read_to_end(&mut Vec::new())?;
             return Ok(());
         }
         if reply.end == End::HungUp {
             return Ok(());
         }
-        let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
+        let version = if matches!(reply.end, End::Closed(_)) { "1.0" } else { "1.1" };
+        let mut head = format!("HTTP/{version} {} Whatever\r\n", reply.status);
         let named = |name: &str| reply.headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
-        if !named("content-length") {
+        if !named("content-length") && version == "1.1" {
             head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
         }
         if !whole {
@@ -243,10 +265,22 @@ fn talk<S: Read + Write>(
         let out = stream.get_mut();
         out.write_all(head.as_bytes())?;
         if asked.method != "HEAD" {
-            let end = if let End::Cut(end) = reply.end { end } else { reply.body.len() };
-            out.write_all(&reply.body[..end])?;
+            match reply.end {
+                End::Cut(end) | End::Stuck(end) | End::Closed(end) => out.write_all(&reply.body[..end])?,
+                End::Dripping(pause) => {
+                    for byte in &reply.body {
+                        out.write_all(&[*byte])?;
+                        out.flush()?;
+                        std::thread::sleep(pause);
+                    }
+                }
+                _ => out.write_all(&reply.body)?,
+            }
         }
         out.flush()?;
+        if let End::Stuck(_) = reply.end {
+            stream.read_to_end(&mut Vec::new())?;
+        }
         if !whole {
             // What is still on its way has to be read, or the answer is lost with the connection.
             std::io::copy(&mut stream, &mut std::io::sink())?;

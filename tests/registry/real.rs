@@ -1,11 +1,7 @@
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
 use imgpack::registry::{
@@ -13,85 +9,23 @@ use imgpack::registry::{
     Remote, RemoteConfig, push,
 };
 
+use crate::servers::{Server, Wants, are_installed};
 use crate::{anonymous, config, told, with_credentials};
 
-/// `user:geheim`, in the form of `htpasswd -B`.
-const HTPASSWD: &str = "user:$2b$05$kBfo419FeWu3SHCI5APpPO7pDCXbevRaF1/cegylksaciilqftkG.\n";
-
-/// A real registry on a port of its own; gone with the value.
-pub(crate) struct RealRegistry {
-    child: Child,
-    pub(crate) address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for RealRegistry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A real registry on a port of its own.
+pub(crate) fn started(wants: Wants) -> Option<Server> {
+    if skipped("docker-registry") {
+        return None;
     }
+    Some(Server::docker(wants))
 }
 
 /// Whether a program is missing: said, and in CI a failure.
 fn skipped(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).exists()));
-    if !found {
-        println!("skipped: {program} is not installed");
-        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
-    }
-    !found
-}
-
-impl RealRegistry {
-    pub(crate) fn start(protected: bool) -> Option<Self> {
-        if skipped("docker-registry") {
-            return None;
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '127.0.0.1:0'}}\n",
-            root.join("data").display()
-        );
-        if protected {
-            std::fs::write(root.join("htpasswd"), HTPASSWD).unwrap();
-            config.push_str(&format!(
-                "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-                root.join("htpasswd").display()
-            ));
-        }
-        let path = root.join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says itself where it listens; afterwards its words are read and dropped, or it would block.
-        let (sender, receiver) = mpsc::channel();
-        let words = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in words.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("listening on ") {
-                    let address: String =
-                        rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
-                    let _ = sender.send(address);
-                }
-            }
-        });
-        let address =
-            receiver.recv_timeout(Duration::from_secs(30)).expect("the registry says where it listens");
-        let address = address.parse().unwrap();
-        Some(Self { child, address, _directory: directory })
-    }
-
-    pub(crate) fn repository(&self, path: &str) -> Repository {
-        format!("{}/{path}", self.address).parse().unwrap()
-    }
+    let Err(reason) = are_installed(&[program]) else { return false };
+    println!("skipped: {reason}");
+    assert!(std::env::var_os("CI").is_none(), "{reason}");
+    true
 }
 
 /// A layer of one file, as a tar in gzip.
@@ -160,7 +94,7 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 
 #[test]
 fn images_go_into_a_real_registry_and_come_back() {
-    let Some(registry) = RealRegistry::start(false) else { return };
+    let Some(registry) = started(Wants::Nothing) else { return };
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
     let content = noise(5_000_000);
@@ -227,7 +161,7 @@ fn images_go_into_a_real_registry_and_come_back() {
 
 #[test]
 fn a_password_opens_a_real_registry() {
-    let Some(registry) = RealRegistry::start(true) else { return };
+    let Some(registry) = started(Wants::Password) else { return };
     let directory = tempfile::tempdir().unwrap();
     let repository = registry.repository("acme/web");
     let auth = |text: &str| {
@@ -260,7 +194,7 @@ fn a_password_opens_a_real_registry() {
 
 #[test]
 fn what_a_login_keeps_is_read_by_others() {
-    let Some(registry) = RealRegistry::start(true) else { return };
+    let Some(registry) = started(Wants::Password) else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("containers/auth.json");
     let key = registry.address.to_string();

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use imgpack::model::{Descriptor, Repository};
 use imgpack::registry::{BlobSource, Pushed, Registry as _};
 
-use crate::real::{RealRegistry, noise};
+use crate::real::{noise, started};
+use crate::servers::Wants;
 use crate::{anonymous, layer, told};
 
 /// A line that breaks: after so many bytes towards the registry on one connection, the first number first.
@@ -89,7 +90,7 @@ fn pulled(repository: &Repository, blob: &Descriptor) -> Vec<u8> {
 
 #[test]
 fn a_real_registry_mounts() {
-    let Some(registry) = RealRegistry::start(false) else { return };
+    let Some(registry) = started(Wants::Nothing) else { return };
     let content = noise(300_000);
     let (blob, source) = blob(&content);
     let remote = anonymous();
@@ -102,7 +103,7 @@ fn a_real_registry_mounts() {
 
 #[test]
 fn one_real_registry_is_filled_from_another() {
-    let (Some(one), Some(two)) = (RealRegistry::start(false), RealRegistry::start(true)) else { return };
+    let (Some(one), Some(two)) = (started(Wants::Nothing), started(Wants::Password)) else { return };
     let content = noise(3_000_000);
     let (blob, source) = blob(&content);
     anonymous().push_blob(&one.repository("acme/base"), &blob, &source, &|_| {}).unwrap();
@@ -120,7 +121,7 @@ fn one_real_registry_is_filled_from_another() {
 
 #[test]
 fn a_real_registry_gets_the_blob_over_a_line_that_breaks() {
-    let Some(registry) = RealRegistry::start(false) else { return };
+    let Some(registry) = started(Wants::Nothing) else { return };
     let content = noise(12_000_000);
     let (blob, source) = blob(&content);
     // In the middle of a PUT, and of chunks.

@@ -1,5 +1,6 @@
 //! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
 
+mod address;
 mod auth;
 mod build;
 mod cache;
@@ -14,7 +15,7 @@ mod workspace;
 
 pub(in crate::spec) use auth::AuthSettings;
 pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
-pub(in crate::spec) use files::{FileRow, FilesForm, OwnerText, RowClass};
+pub(in crate::spec) use files::{FileRow, FilesForm, FromForm, OwnerText, Place, RowClass};
 pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};
 pub(in crate::spec) use path::resolve;
 pub(in crate::spec) use reference::{check_repository, check_tag, names_registry};

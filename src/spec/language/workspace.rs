@@ -1,7 +1,7 @@
 use super::auth::AuthSettings;
 use super::cache::CacheSettings;
-use super::keys::NameKey;
-use super::reference::Registry;
+use super::keys::{NameKey, PrefixKey};
+use super::reference::{Prefix, Registry};
 use super::service::{Patch, Service};
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{Checked, FromText, Int, Items, Origin, Plain, Table, Wrong, record, words};
@@ -22,6 +22,8 @@ record! {
         "specs" => specs: Items<Plain<SourcePath>>,
         /// What every service begins with.
         "defaults" => defaults: Checked<Patch>,
+        /// Where images of a registry, or of a part of one, are read from first: `docker.io: [mirror.example/dockerhub]`.
+        "mirrors" => mirrors: Table<PrefixKey, Items<Plain<Prefix>>>,
         /// Which servers get the credentials for registries.
         "auth" => auth: AuthSettings,
         /// This machine's cache.
@@ -30,7 +32,6 @@ record! {
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
-        "mirrors" => "mirrors of registries",
         "tags" => "tag rules",
         "fleets" => "fleets",
     }
