@@ -50,7 +50,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
-use imgpack::registry::{Patience, RegistryError, Remote, RemoteConfig, Retry};
+use imgpack::registry::{CredentialPlaces, Patience, RegistryError, Remote, RemoteConfig, Retry};
 
 /// A config that does not sleep; waits of milliseconds only.
 fn config() -> RemoteConfig {
@@ -72,7 +72,10 @@ fn anonymous() -> Remote {
 /// A registry client with this `config.json`.
 fn with_credentials(directory: &Path, json: &str) -> Remote {
     std::fs::write(directory.join("config.json"), json).unwrap();
-    Remote::new(RemoteConfig { docker_config: Some(directory.to_owned()), ..config() })
+    Remote::new(RemoteConfig {
+        credentials: CredentialPlaces::file(directory.join("config.json")),
+        ..config()
+    })
 }
 
 fn repository(server: &fake::Fake) -> Repository {

@@ -51,6 +51,8 @@ pub(super) enum Command {
     Schema(SchemaArguments),
     /// Count, prune and check what is kept from builds
     Cache(CacheArguments),
+    /// Show which credentials are used for a registry, log in to one and out of it
+    Auth(super::auth::AuthArguments),
 }
 
 impl Command {

@@ -76,6 +76,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Store(_)
         | ErrorKind::Archive(_)
         | ErrorKind::Engine(_)
+        | ErrorKind::Credentials(_)
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
@@ -149,6 +150,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
         ErrorKind::Merge(error) => error.hint(),
+        ErrorKind::Credentials(error) => error.hint(),
         _ => None,
     }
     .or_else(|| {

@@ -1,6 +1,7 @@
 //! Words on the screen, flags, exit codes. Decides nothing about images.
 
 mod args;
+mod auth;
 mod cache;
 mod failure;
 mod lock;

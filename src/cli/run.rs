@@ -17,14 +17,14 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, lock, merge, mirrors, outdated, verbs};
+use super::{auth, cache, lock, merge, mirrors, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::event::{Event, Observer};
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
-use crate::registry::{Offline, Registry, Remote, RemoteConfig};
+use crate::registry::{CredentialPlaces, Offline, Realms, Registry, Remote, RemoteConfig};
 use crate::spec::{self, ImageSpec, SetArg, Workspace};
 use crate::store::Store;
 use crate::system::Cancel;
@@ -75,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),
+        Command::Auth(arguments) => auth::run(&settings, &arguments.command),
     };
     let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));
     let exit = match signal.load(Ordering::SeqCst) {
@@ -245,16 +246,7 @@ impl Settings {
         };
         let told = Arc::clone(&observer);
         let mirrors = mirrors::of(self)?.telling(move |text| told.event(Event::Note(text.to_owned())));
-        let docker_config = self
-            .variable("DOCKER_CONFIG")
-            .map(PathBuf::from)
-            .or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
-        let remote = Remote::new(RemoteConfig {
-            docker_config,
-            mirrors,
-            cancel: self.cancel.clone(),
-            ..RemoteConfig::default()
-        });
+        let remote = Remote::new(RemoteConfig { mirrors, ..self.remote_config(Some(root.clone())) });
         let registry: &dyn Registry = if self.offline { &Offline } else { &remote };
         let jobs = Self::jobs(jobs);
         verb(&Machine {
@@ -267,6 +259,28 @@ impl Settings {
             jobs,
             press: Press::new(jobs),
         })
+    }
+
+    /// How registries are spoken to; `root` is the workspace's, where there is one.
+    pub(super) fn remote_config(&self, root: Option<PathBuf>) -> RemoteConfig {
+        let ca_files = self.environment_value("IMGPACK_CA_FILE").unwrap_or_default();
+        let ca_files = std::env::split_paths(ca_files).filter(|path| !path.as_os_str().is_empty());
+        let home = self.variable("HOME").map(|home| PathBuf::from(home).join(".config/containers/certs.d"));
+        let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+        // Read only where a registry names a foreign token server, and then the workspace was read without a mistake.
+        let realms = root.map_or_else(Realms::default, |root| {
+            Realms::read_by(move || {
+                Self::load(&root, &[]).map(|workspace| workspace.realms).unwrap_or_default()
+            })
+        });
+        RemoteConfig {
+            credentials: CredentialPlaces::of(&self.environment),
+            realms,
+            ca_files: ca_files.collect(),
+            certificate_directories: home.into_iter().chain(system).collect(),
+            cancel: self.cancel.clone(),
+            ..RemoteConfig::default()
+        }
     }
 
     /// How many things at once.

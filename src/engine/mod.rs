@@ -9,7 +9,9 @@ pub use error::{EngineError, LoadError};
 pub use load::{Loaded, load};
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::system::process::find_program;
 
 /// An engine's program and the host it is to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl Engine {
             Some(program) => (std::slice::from_ref(program), None),
             None => (&["docker", "podman"], None),
         };
-        let found = names.iter().find_map(|name| in_path(name, path));
+        let found = names.iter().find_map(|name| find_program(name, path));
         match found {
             Some(program) => Ok(Self { program, host }),
             None => Err(EngineError::Missing { program: names.join(" or ") }),
@@ -42,24 +44,10 @@ impl Engine {
     }
 }
 
-/// The program `name`, looked up as a shell would.
-fn in_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let runs = |file: &Path| {
-        file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|file| runs(file));
-    }
-    std::env::split_paths(path?)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
-        .find(|file| runs(file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn program(directory: &Path, name: &str, mode: u32) {
         use std::os::unix::fs::PermissionsExt as _;

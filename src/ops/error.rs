@@ -6,7 +6,7 @@ use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
 use crate::model::{BlobDigest, ReferenceError};
 use crate::plan::{ComposeError, LayerError, SettingsError};
-use crate::registry::RegistryError;
+use crate::registry::{CredentialsError, RegistryError};
 use crate::spec::{Problems, SelectError, Site};
 use crate::store::StoreError;
 use crate::system::{Cancelled, IoError};
@@ -108,6 +108,9 @@ pub enum ErrorKind {
     /// Results that do not go together.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A file of credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A file of this machine.
     #[error(transparent)]
     Io(#[from] IoError),

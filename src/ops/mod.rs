@@ -3,6 +3,8 @@
 //! Knows no terminal: what happens is told to an [`Observer`](event::Observer), what came out is returned.
 
 pub mod assemble;
+/// `imgpack auth`.
+pub mod auth;
 pub mod bases;
 pub mod build;
 /// `imgpack cache`.

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use reqwest::Url;
 
 use super::error::HTTP_ADDRESS;
+use super::resolver::Floors;
 use super::runtime;
 
 /// How near an address is. A registry may send us outward, never nearer than it is itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
+pub(super) enum Reach {
     /// This machine.
     Loopback,
     /// This cable, and the clouds' metadata services.
@@ -20,7 +21,7 @@ enum Reach {
     Public,
 }
 
-fn reach(address: IpAddr) -> Reach {
+pub(super) fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) => reach_v4(v4),
         IpAddr::V6(v6) => {
@@ -66,17 +67,23 @@ pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
 }
 
 /// The address that `text`, found in an answer from `base`, stands for; or the rule that it breaks, with the address.
-pub(super) async fn follow(registry: &Url, base: &Url, text: &str) -> Result<Url, (String, &'static str)> {
+pub(super) async fn follow(
+    registry: &Url,
+    base: &Url,
+    text: &str,
+    floors: &Floors,
+) -> Result<Url, (String, &'static str)> {
     let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
     url.set_fragment(None);
-    match check(registry, &url).await {
+    match check(registry, &url, floors).await {
         Ok(()) => Ok(url),
         Err(reason) => Err((super::error::redacted(&url), reason)),
     }
 }
 
-/// Whether `url`, named by `registry`, may be followed.
-pub(super) async fn check(registry: &Url, url: &Url) -> Result<(), &'static str> {
+/// Whether `url`, named by `registry`, may be followed. The verdict binds the host: connections to it are made to no
+/// nearer address, whatever its name stands for by then.
+pub(super) async fn check(registry: &Url, url: &Url, floors: &Floors) -> Result<(), &'static str> {
     if let Some(broken) = broken_rule(url) {
         return Err(broken);
     }
@@ -86,11 +93,13 @@ pub(super) async fn check(registry: &Url, url: &Url) -> Result<(), &'static str>
     let (Some(from), Some(to)) = (host_of(registry), host_of(url)) else {
         return Err("which has no host");
     };
-    let to = nearest(&addresses(&to).await);
+    let host = to;
+    let to = nearest(&addresses(&host).await);
     // Only a near address needs to know how near the registry is.
     if to < Reach::Public && to < nearest(&addresses(&from).await) {
         return Err("which is nearer to this machine than the registry is");
     }
+    floors.set(&host, to);
     Ok(())
 }
 
@@ -187,8 +196,9 @@ mod tests {
             ("http://127.0.0.1:5000/v2/", "https://10.0.0.1/x", Ok("https://10.0.0.1/x")),
         ] {
             let base = Url::parse(registry).unwrap();
-            let followed =
-                runtime.run(&Cancel::new(), async { Ok(follow(&base, &base, location).await) }).unwrap();
+            let followed = runtime
+                .run(&Cancel::new(), async { Ok(follow(&base, &base, location, &Floors::default()).await) })
+                .unwrap();
             let followed = followed.as_ref().map(Url::as_str).map_err(|(_, reason)| *reason);
             assert_eq!(followed, expected, "{registry} → {location}");
         }
@@ -199,7 +209,7 @@ mod tests {
         let base = Url::parse("https://8.8.8.8/").unwrap();
         for text in ["ftp://u:geheim@x/?geheim", "https://u:geheim@["] {
             let (shown, _) = Runtime::default()
-                .run(&Cancel::new(), async { Ok(follow(&base, &base, text).await) })
+                .run(&Cancel::new(), async { Ok(follow(&base, &base, text, &Floors::default()).await) })
                 .unwrap()
                 .unwrap_err();
             assert!(!shown.contains("geheim"), "{shown}");

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::challenge::Challenge;
-use super::credentials::{Credential, DockerConfig, Secret};
-use super::error::{Looked, RegistryError};
+use super::credential_places::{CredentialPlaces, Looked, Memory};
+use super::credentials::{Credential, Secret};
 use crate::model::Repository;
+use crate::system::Cancel;
 
 /// What a token is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,15 +15,18 @@ pub(super) enum Access<'a> {
     Push,
     /// Push, with pull of another repository of the same registry.
     Mount(&'a Repository),
+    /// The registry as a whole, as `docker login` asks.
+    Registry,
 }
 
 impl Access<'_> {
-    /// The scopes of a token (distribution, "Token Scope Documentation").
+    /// The scopes of a token (distribution, "Token Scope Documentation"); none for the registry as a whole.
     pub(super) fn scopes(self, repository: &Repository) -> Vec<String> {
         let scope = |repository: &Repository, actions| format!("repository:{}:{actions}", repository.path());
         match self {
             Self::Pull => vec![scope(repository, "pull")],
             Self::Push => vec![scope(repository, "pull,push")],
+            Self::Registry => Vec::new(),
             Self::Mount(from) => vec![scope(repository, "pull,push"), scope(from, "pull")],
         }
     }
@@ -48,16 +51,17 @@ struct Granted {
 
 /// What is known about getting in: challenges by registry, grants by repository. Lives in memory only.
 pub(super) struct Auth {
-    directory: Option<PathBuf>,
+    places: CredentialPlaces,
+    cancel: Cancel,
     found: Mutex<Found>,
     challenges: Mutex<BTreeMap<String, Challenge>>,
     granted: Mutex<BTreeMap<(Repository, Vec<String>), Granted>>,
 }
 
-/// The credentials file once it is read, and what it said: a helper is asked once for each repository.
+/// What places of credentials said.
 #[derive(Default)]
 struct Found {
-    config: Option<DockerConfig>,
+    memory: Memory,
     credentials: BTreeMap<Repository, (Option<Credential>, Looked)>,
 }
 
@@ -67,8 +71,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Auth {
-    pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, found: Mutex::default(), challenges: Mutex::default(), granted: Mutex::default() }
+    pub(super) fn new(places: CredentialPlaces, cancel: Cancel) -> Self {
+        Self {
+            places,
+            cancel,
+            found: Mutex::default(),
+            challenges: Mutex::default(),
+            granted: Mutex::default(),
+        }
     }
 
     /// What was granted before and still holds. Who may push may pull.
@@ -115,30 +125,21 @@ impl Auth {
         lock(&self.challenges).insert(repository.registry().to_owned(), challenge);
     }
 
-    /// The credentials for a repository, and where they were looked for.
-    pub(super) fn credentials(
-        &self,
-        repository: &Repository,
-    ) -> Result<(Option<Credential>, Looked), RegistryError> {
-        let Some(directory) = &self.directory else { return Ok((None, Looked::default())) };
-        let wrong =
-            |source| RegistryError::Credentials { registry: repository.registry().to_owned(), source };
+    /// The credentials for a repository, and where they were looked for. A place that cannot be used is not the end: who
+    /// needs none gets in without, and who does is told.
+    pub(super) fn credentials(&self, repository: &Repository) -> (Option<Credential>, Looked) {
         // Held while a helper runs: two threads would ask a person twice.
         let mut found = lock(&self.found);
         if let Some(known) = found.credentials.get(repository) {
-            return Ok(known.clone());
+            return known.clone();
         }
-        let config = match found.config.take() {
-            Some(config) => config,
-            None => DockerConfig::read(directory).map_err(wrong)?,
-        };
-        let answer = found.config.insert(config).find(repository).map_err(wrong)?;
+        let answer = self.places.for_repository(repository, &mut found.memory, &self.cancel);
         found.credentials.insert(repository.clone(), answer.clone());
-        Ok(answer)
+        answer
     }
 
-    /// For messages: where credentials were looked for. A helper that failed was reported before.
+    /// For messages: where credentials were looked for.
     pub(super) fn looked(&self, repository: &Repository) -> Looked {
-        self.credentials(repository).map(|(_, looked)| looked).unwrap_or_default()
+        self.credentials(repository).1
     }
 }

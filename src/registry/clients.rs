@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use super::certificates::{HostCertificates, read_certificates, unusable};
 use super::error::{Cause, RegistryError};
+use super::resolver::Floors;
 use crate::model::Repository;
 
 /// How long imgpack waits for a registry that says nothing.
@@ -40,12 +41,16 @@ const PROXY_VARIABLES: [&str; 6] =
     ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The network clients, made when first needed: one for http with this machine, which reads no certificates and asks
-/// no proxy, one for TLS.
+/// no proxy, one for TLS, and one for each host with certificates of its own.
 pub(super) struct Clients {
     patience: Patience,
     ca_files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+    /// What was judged of the hosts that registries named.
+    pub(super) floors: Floors,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<Tls>,
+    hosts: Mutex<BTreeMap<String, Option<reqwest::Client>>>,
     oci: Mutex<BTreeMap<String, oci_client::Client>>,
 }
 
@@ -57,20 +62,46 @@ struct Tls {
 }
 
 impl Clients {
-    pub(super) fn new(patience: Patience, ca_files: Vec<PathBuf>) -> Self {
-        Self { patience, ca_files, plain: OnceLock::new(), tls: OnceLock::new(), oci: Mutex::default() }
+    pub(super) fn new(patience: Patience, ca_files: Vec<PathBuf>, directories: Vec<PathBuf>) -> Self {
+        Self {
+            patience,
+            ca_files,
+            directories,
+            floors: Floors::default(),
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+            hosts: Mutex::default(),
+            oci: Mutex::default(),
+        }
     }
 
     /// The client for an address; no client follows redirects by itself.
-    pub(super) fn for_url(&self, url: &Url) -> Result<&reqwest::Client, RegistryError> {
+    pub(super) fn for_url(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
         if url.scheme() == "https" {
-            return Ok(&self.tls()?.client);
+            return match self.for_host(url)? {
+                Some(client) => Ok(client),
+                None => Ok(self.tls()?.client.clone()),
+            };
         }
         if let Some(client) = self.plain.get() {
-            return Ok(client);
+            return Ok(client.clone());
         }
         let made = self.builder().no_proxy().tls_certs_only([]).build().map_err(|e| setup(&e))?;
-        Ok(self.plain.get_or_init(|| made))
+        Ok(self.plain.get_or_init(|| made).clone())
+    }
+
+    /// The client for a host with certificates of its own; the same one each time, as it keeps connections.
+    fn for_host(&self, url: &Url) -> Result<Option<reqwest::Client>, RegistryError> {
+        let host = url.host_str().unwrap_or_default();
+        let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = hosts.get(&authority) {
+            return Ok(known.clone());
+        }
+        let own = HostCertificates::read(&self.directories, url)?;
+        let made = if own.is_empty() { None } else { Some(self.make_tls(&own)?.client) };
+        hosts.insert(authority, made.clone());
+        Ok(made)
     }
 
     fn builder(&self) -> reqwest::ClientBuilder {
@@ -81,34 +112,43 @@ impl Clients {
             .referer(false)
             .user_agent(USER_AGENT)
             .connect_timeout(self.patience.connect)
+            .dns_resolver(Arc::new(self.floors.clone()))
     }
 
     fn tls(&self) -> Result<&Tls, RegistryError> {
         if let Some(tls) = self.tls.get() {
             return Ok(tls);
         }
-        let mut extra = Vec::new();
+        let made = self.make_tls(&HostCertificates::default())?;
+        Ok(self.tls.get_or_init(|| made))
+    }
+
+    fn make_tls(&self, own: &HostCertificates) -> Result<Tls, RegistryError> {
+        let mut extra = own.authorities.clone();
         for path in &self.ca_files {
             extra.extend(read_certificates(path)?);
         }
-        let platform = self.builder().tls_certs_merge(reqwest_certificates(&extra)?).build();
+        let builder = || match &own.identity {
+            None => Ok(self.builder()),
+            Some((path, pem)) => match reqwest::Identity::from_pem(pem) {
+                Ok(identity) => Ok(self.builder().identity(identity)),
+                Err(error) => Err(unusable(path, deepest(&error).to_string())),
+            },
+        };
+        let platform = builder()?.tls_certs_merge(reqwest_certificates(&extra)?).build();
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-        let made = match platform {
-            Ok(client) => Tls { client, only: Vec::new(), extra },
+        match platform {
+            Ok(client) => Ok(Tls { client, only: Vec::new(), extra }),
             // A machine without any CA certificates (a bare CI container) trusts Mozilla's.
             Err(_) if !named => {
                 let mut only = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
                 only.append(&mut extra);
-                let client = self
-                    .builder()
-                    .tls_certs_only(reqwest_certificates(&only)?)
-                    .build()
-                    .map_err(|e| setup(&e))?;
-                Tls { client, only, extra }
+                let client =
+                    builder()?.tls_certs_only(reqwest_certificates(&only)?).build().map_err(|e| setup(&e))?;
+                Ok(Tls { client, only, extra })
             }
-            Err(error) => return Err(setup(&error)),
-        };
-        Ok(self.tls.get_or_init(|| made))
+            Err(error) => Err(setup(&error)),
+        }
     }
 
     /// oci-client for a repository's registry; the same one each time, as it keeps connections.
@@ -165,19 +205,6 @@ pub(super) fn deepest(error: &dyn std::error::Error) -> Cause {
         at = source;
     }
     Cause(super::error::one_line(&at.to_string()))
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
-    let wrong =
-        |reason: String| RegistryError::CertificateFile { path: path.to_owned(), source: Cause(reason) };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let found = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    if found.is_empty() {
-        return Err(wrong("it has no PEM certificate".to_owned()));
-    }
-    Ok(found)
 }
 
 fn reqwest_certificates(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::credentials::CredentialsError;
+use super::credential_places::Looked;
 use super::web::FileError;
 use crate::model::{BlobDigest, ReferenceError, Repository};
 
@@ -59,17 +59,6 @@ impl fmt::Display for Detail {
             (None, None) => Ok(()),
         }
     }
-}
-
-/// Where credentials were looked for, and which entry was taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Looked {
-    /// The file, `None` where none was given.
-    pub file: Option<PathBuf>,
-    /// Whether the file exists.
-    pub exists: bool,
-    /// The key of the entry that matched, or the helper that answered.
-    pub entry: Option<String>,
 }
 
 /// Why bytes did not come over: the deepest cause that the network layer names.
@@ -197,14 +186,28 @@ pub enum RegistryError {
         /// Why not.
         reason: String,
     },
-    /// Credentials that cannot be read.
-    #[error("cannot get credentials for {registry}")]
-    Credentials {
+    /// A token server that gets no credentials.
+    #[error(
+        "{registry} wants the credentials for it to be sent to {realm}, which is not known to belong to it"
+    )]
+    Realm {
         /// The registry.
         registry: String,
-        /// Why not.
-        #[source]
-        source: CredentialsError,
+        /// The token server's host.
+        realm: String,
+    },
+    /// A registry as a whole that does not let us in.
+    #[error("{} {}: {request} was answered with {status}{detail}", request.repository.registry(),
+        if *sent { "does not take these credentials" } else { "lets nobody in without credentials" })]
+    Login {
+        /// What was asked.
+        request: Box<Request>,
+        /// Whether there were any.
+        sent: bool,
+        /// HTTP status.
+        status: u16,
+        /// The registry's words.
+        detail: Box<Detail>,
     },
     /// A file that cannot be read while it is pushed.
     #[error("cannot read {what} to push it")]
@@ -377,9 +380,15 @@ impl RegistryError {
                 "it seems to speak plain http, which imgpack does only with localhost, 127.0.0.0/8 and [::1]"
                     .into(),
             ),
-            Self::Tls { host, .. } => Some(format!(
-                "if {host} has a certificate of your own CA, name the CA's file in SSL_CERT_FILE"
-            )),
+            // The name of TLS's alert (RFC 8446, 6), as rustls writes it.
+            Self::Tls { host, source, .. } if source.0.contains("alert: CertificateRequired") => {
+                Some(format!(
+                    "{host} wants to see a certificate of this machine; docs/credentials.md says where it is kept"
+                ))
+            }
+            Self::Tls { host, .. } => {
+                Some(format!("if {host} has a certificate of your own CA, name its file in IMGPACK_CA_FILE"))
+            }
             Self::Denied { request, looked: Some(looked), .. } => Some(denied_hint(request, looked)),
             Self::NotFound { request, .. } => {
                 Some(format!("`{}` may be misspelt, or not be pushed yet", request.repository))
@@ -398,7 +407,9 @@ impl RegistryError {
                 "if {} stands behind a proxy that ends TLS, the proxy has to pass on X-Forwarded-Proto: https",
                 request.repository.registry()
             )),
-            Self::Credentials { source, .. } => source.hint(),
+            Self::Realm { registry, realm } => Some(format!(
+                "if {registry} gives its tokens there, write `auth: {{ realms: {{ \"{registry}\": [{realm}] }} }}` in imgpack.yaml"
+            )),
             // Who may not write at all is told by the blobs before.
             Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::File(error) => error.hint(),
@@ -430,24 +441,26 @@ fn reach_hint(repository: &Repository) -> String {
 }
 
 fn denied_hint(request: &Request, looked: &Looked) -> String {
-    let registry = request.repository.registry();
-    match looked {
-        Looked { file: None, .. } => "no credentials file was given".to_owned(),
-        Looked { file: Some(file), exists: false, .. } => {
-            format!("{} does not exist; `docker login {registry}` writes it", file.display())
-        }
-        Looked { file: Some(file), entry: None, .. } => format!(
-            "{} has no entry for {}; `docker login {registry}` writes one",
-            file.display(),
-            request.repository
-        ),
-        Looked { file: Some(file), entry: Some(entry), .. } => format!(
-            "{entry} of {} was used; it may have expired, or not be allowed to {} {}",
-            file.display(),
+    let repository = &request.repository;
+    if let Some(used) = looked.used() {
+        return format!(
+            "{used} was used; it may have expired, or not be allowed to {} {}",
             if matches!(request.method, "GET" | "HEAD") { "read" } else { "write" },
-            request.repository.path()
-        ),
+            repository.path()
+        );
     }
+    if looked.places.is_empty() {
+        return "no credentials file was given".to_owned();
+    }
+    if let Some(error) = looked.failed() {
+        let way = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        return format!("no credentials were found: {}{way}", error.told());
+    }
+    format!(
+        "there are no credentials for it; `imgpack auth login {}` keeps some, `imgpack auth explain {repository}` \
+         shows where they are looked for",
+        repository.registry()
+    )
 }
 
 /// One line of at most 300 characters without control characters: what a registry says is not trusted to be text.
@@ -462,6 +475,8 @@ pub(super) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::credential_places::{Form, Outcome, Place};
+    use super::super::credentials::CredentialsError;
     use super::*;
 
     #[test]
@@ -477,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn denied_names_the_file_and_the_entry() {
+    fn denied_names_the_place_and_the_entry() {
         let url = Url::parse("https://ghcr.io/v2/acme/web/blobs/uploads/").unwrap();
         let repository: Repository = "ghcr.io/acme/web".parse().unwrap();
         let hint = |looked: Looked| {
@@ -490,23 +505,38 @@ mod tests {
             .hint()
             .unwrap()
         };
-        let file = Some(PathBuf::from("/h/config.json"));
-        for (looked, text) in [
-            (Looked::default(), "no credentials file was given"),
+        let file = || Place::File("/h/config.json".into());
+        let used = |entry: Option<&str>| Outcome::Used {
+            entry: entry.map(str::to_owned),
+            form: Form::Password { user: "me".into() },
+        };
+        let helper = CredentialsError::Helper {
+            program: "docker-credential-x".into(),
+            reason: "is in no folder of PATH".into(),
+        };
+        for (places, text) in [
+            (vec![], "no credentials file was given"),
             (
-                Looked { file: file.clone(), exists: false, entry: None },
-                "/h/config.json does not exist; `docker login ghcr.io` writes it",
+                vec![(file(), Outcome::Missing), (file(), Outcome::NoEntry)],
+                "there are no credentials for it; `imgpack auth login ghcr.io` keeps some, `imgpack auth explain \
+                 ghcr.io/acme/web` shows where they are looked for",
             ),
             (
-                Looked { file: file.clone(), exists: true, entry: None },
-                "/h/config.json has no entry for ghcr.io/acme/web; `docker login ghcr.io` writes one",
+                vec![(file(), Outcome::Failed(helper)), (file(), Outcome::NoEntry)],
+                "no credentials were found: the credential helper docker-credential-x is in no folder of PATH; \
+                 install docker-credential-x, or remove it from credHelpers and credsStore",
             ),
             (
-                Looked { file, exists: true, entry: Some("the entry `ghcr.io`".into()) },
+                vec![(file(), Outcome::NoEntry), (file(), used(Some("the entry `ghcr.io`")))],
                 "the entry `ghcr.io` of /h/config.json was used; it may have expired, or not be allowed to write acme/web",
             ),
+            (
+                vec![(Place::GitHub, used(None))],
+                "GITHUB_TOKEN of this GitHub Actions job was used; it may have expired, or not be allowed to write \
+                 acme/web",
+            ),
         ] {
-            assert_eq!(hint(looked), text);
+            assert_eq!(hint(Looked { places }), text);
         }
     }
 }

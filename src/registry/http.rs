@@ -12,8 +12,10 @@ use super::address;
 use super::auth::{Access, Auth, Grant};
 use super::challenge::Challenge;
 use super::clients::{Clients, Patience, deepest};
-use super::error::{Cause, Detail, Looked, RegistryError, Request, one_line};
+use super::credential_places::Looked;
+use super::error::{Cause, Detail, RegistryError, Request, one_line};
 use super::holders::Holders;
+use super::realm::Realms;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
 use crate::model::Repository;
@@ -26,6 +28,7 @@ const DETAIL: usize = 64 * 1024;
 pub(super) struct Http {
     pub(super) clients: Clients,
     pub(super) auth: Auth,
+    pub(super) realms: Realms,
     pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
@@ -175,7 +178,8 @@ impl Http {
                 reason: "it has no Location".to_owned(),
             }
         })?;
-        address::follow(&root(repository)?, base, text).await.map_err(|(to, reason)| RegistryError::Address {
+        let followed = address::follow(&root(repository)?, base, text, &self.clients.floors).await;
+        followed.map_err(|(to, reason)| RegistryError::Address {
             request: Box::new(request.clone()),
             to,
             reason,

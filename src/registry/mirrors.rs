@@ -109,7 +109,7 @@ fn reason(error: &RegistryError) -> Option<(String, bool)> {
         RegistryError::Unreachable { .. } => ("it cannot be reached".to_owned(), true),
         RegistryError::Tls { .. } => ("there is no secure connection to it".to_owned(), true),
         RegistryError::Broken { .. } => ("the connection breaks".to_owned(), true),
-        RegistryError::Credentials { .. } => ("its credentials cannot be read".to_owned(), true),
+        RegistryError::Realm { .. } => ("its token server is not known to belong to it".to_owned(), true),
         RegistryError::Digest { .. } | RegistryError::Size { .. } => {
             ("what it has is damaged".to_owned(), false)
         }

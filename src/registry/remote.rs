@@ -4,25 +4,32 @@ use std::path::PathBuf;
 
 use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
+use super::credential_places::CredentialPlaces;
 use super::error::RegistryError;
 use super::holders::Holders;
 use super::http::Http;
 use super::mirrors::Mirrors;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::pull::Arriving;
+use super::realm::Realms;
 use super::retry::Retry;
 use super::runtime::Runtime;
+use super::sign_in::SignIn;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 use crate::system::Cancel;
 
 /// What a [`Remote`] is made of.
 #[derive(Debug, Clone, Default)]
 pub struct RemoteConfig {
-    /// The directory of Docker's `config.json` (`DOCKER_CONFIG`, else `~/.docker`); without it everything is
-    /// anonymous. Read when a registry first asks who we are.
-    pub docker_config: Option<PathBuf>,
+    /// Where credentials are looked for, when a registry first asks who we are.
+    pub credentials: CredentialPlaces,
+    /// Token servers that get credentials beside those of a registry's own domain.
+    pub realms: Realms,
     /// PEM files of certificates that are trusted beside the machine's own.
     pub ca_files: Vec<PathBuf>,
+    /// Directories with a directory of certificates for each host (containers-certs.d(5)): those are trusted for that
+    /// host alone.
+    pub certificate_directories: Vec<PathBuf>,
     /// Where repositories are read from first.
     pub mirrors: Mirrors,
     /// How often a request is tried.
@@ -44,15 +51,31 @@ pub struct Remote {
 impl Remote {
     /// Registries as `config` says.
     pub fn new(config: RemoteConfig) -> Self {
-        let RemoteConfig { docker_config, ca_files, mirrors, retry, patience, cancel } = config;
+        let RemoteConfig {
+            credentials,
+            realms,
+            ca_files,
+            certificate_directories,
+            mirrors,
+            retry,
+            patience,
+            cancel,
+        } = config;
         let http = Http {
-            clients: Clients::new(patience, ca_files),
-            auth: Auth::new(docker_config),
+            clients: Clients::new(patience, ca_files, certificate_directories),
+            auth: Auth::new(credentials, cancel.clone()),
+            realms,
             holders: Holders::default(),
             retry,
             patience,
         };
         Self { http, mirrors, runtime: Runtime::default(), cancel }
+    }
+
+    /// Asks the registry to let us in, with `access` to the repository or to no repository in particular, and with what
+    /// is found in the places of credentials.
+    pub fn sign_in(&self, repository: &Repository, whole: bool) -> Result<SignIn, RegistryError> {
+        self.run(self.http.sign_in(repository, if whole { Access::Registry } else { Access::Pull }))
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {

@@ -78,12 +78,14 @@ pub(super) async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Out
     tokio::time::timeout(limit, work).await.ok()
 }
 
+/// The addresses of a host, or why it has none.
+pub(super) async fn look_up(host: &str) -> std::io::Result<Vec<IpAddr>> {
+    Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+}
+
 /// The addresses of a host; none where it has none or nobody says (behind a proxy the proxy may know).
 pub(super) async fn addresses(host: &str) -> Vec<IpAddr> {
-    match within(Duration::from_secs(5), tokio::net::lookup_host((host, 0))).await {
-        Some(Ok(found)) => found.map(|address| address.ip()).collect(),
-        _ => Vec::new(),
-    }
+    within(Duration::from_secs(5), look_up(host)).await.and_then(Result::ok).unwrap_or_default()
 }
 
 /// The giving end of a request's body.

@@ -12,6 +12,7 @@ use super::challenge::Challenge;
 use super::credentials::{Credential, Secret};
 use super::error::{Cause, RegistryError, Request};
 use super::http::{Http, method_name, root, transport};
+use super::realm;
 use super::runtime::within;
 use crate::model::Repository;
 
@@ -36,7 +37,7 @@ impl Http {
         access: Access<'_>,
         challenge: &Challenge,
     ) -> Result<Option<Grant>, RegistryError> {
-        let (credential, _) = self.auth.credentials(repository)?;
+        let (credential, _) = self.auth.credentials(repository);
         let (grant, lifetime) = match (challenge, credential) {
             (_, Some(Credential::Bearer(token))) => (Grant::Bearer(token), None),
             (Challenge::Basic, Some(Credential::Password { user, password })) => {
@@ -62,6 +63,9 @@ impl Http {
         credential: Option<Credential>,
     ) -> Result<(Secret, Duration), RegistryError> {
         let url = self.realm(repository, realm).await?;
+        if credential.is_some() && !self.realms.may_have_credentials(repository, &url) {
+            return Err(realm::refused(repository, &url));
+        }
         let scopes = access.scopes(repository);
         // Several scopes are several fields of a query, and one field of a form.
         let joined = scopes.join(" ");
@@ -87,7 +91,7 @@ impl Http {
                         client
                             .post(url.clone())
                             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                            .body(encoded(form.iter().chain(&service)))
+                            .body(encoded(form.iter().chain(&service).filter(|(_, value)| !value.is_empty())))
                     }
                     Some(Credential::Password { user, password }) => client
                         .get(with_query(&url, fields.iter().chain(&[("account", user.as_str())])))
@@ -127,7 +131,7 @@ impl Http {
         };
         let url =
             Url::parse(realm).map_err(|_| refused("a text".to_owned(), "which is no address for tokens"))?;
-        match address::check(&registry, &url).await {
+        match address::check(&registry, &url, &self.clients.floors).await {
             Ok(()) => Ok(url),
             Err(reason) => Err(refused(super::error::redacted(&url), reason)),
         }

@@ -202,7 +202,7 @@ impl Http {
     ) -> Result<(BlobDigest, u64), RegistryError> {
         let wrong = |reason| FileError::Address { address: address.to_owned(), reason };
         let url = Url::parse(address).map_err(|_| wrong("that cannot be read"))?;
-        address::check(&url, &url).await.map_err(wrong)?;
+        address::check(&url, &url, &self.clients.floors).await.map_err(wrong)?;
         let hasher = Hasher::new();
         let mut arriving = Arriving { address, url, sink, hasher, written: 0, expected, validator: None };
         let mut failures = 0;
@@ -300,7 +300,7 @@ impl Http {
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or_else(|| arriving.protocol("a redirect leads nowhere"))?;
-            url = address::follow(&arriving.url, &url, location)
+            url = address::follow(&arriving.url, &url, location, &self.clients.floors)
                 .await
                 .map_err(|(to, reason)| FileError::Redirect { address: address(), to, reason })?;
         }

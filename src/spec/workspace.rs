@@ -26,6 +26,8 @@ pub struct Workspace {
     pub registry: Option<String>,
     /// `requires`, as written.
     pub requires: Option<String>,
+    /// `auth.realms`: hosts of token servers that get the credentials for a registry.
+    pub realms: BTreeMap<String, Vec<String>>,
     /// `cache.maxSize`: what the cache may take on the disk.
     pub cache_limit: Option<Size>,
     /// A registry, or a part of one (`docker.io`, `docker.io/library`) → where what is below it is read from first, in
@@ -160,10 +162,20 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
     let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
+    let realms = head.auth.value().map(language::AuthSettings::hosts).unwrap_or_default();
     let immutable = head.tags.value().into_iter().flat_map(|tags| tags.immutable.items());
     let immutable_tags = immutable.map(|(glob, _)| glob.0.0.clone()).collect();
-    let sources = Sources::default();
-    Some(Workspace { registry, requires, cache_limit, mirrors, immutable_tags, services, sources, settings })
+    Some(Workspace {
+        registry,
+        requires,
+        realms,
+        cache_limit,
+        mirrors,
+        immutable_tags,
+        services,
+        sources: Sources::default(),
+        settings,
+    })
 }
 
 /// `mirrors`: none is what it stands for.

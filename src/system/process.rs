@@ -1,11 +1,11 @@
 //! Child processes: an environment of their own, output line by line, and no orphan when they are cancelled.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -173,6 +173,21 @@ pub fn output(invocation: Invocation, cancel: &Cancel) -> Result<(ExitStatus, St
         text.push('\n');
     })?;
     Ok((status, stdout, stderr))
+}
+
+/// The program `name`, looked up in `path` as a shell would; only absolute directories count.
+pub fn find_program(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |file: &Path| {
+        file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|file| runs(file));
+    }
+    std::env::split_paths(path?)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(|file| runs(file))
 }
 
 /// The process group that the child leads.

@@ -172,7 +172,7 @@ fn a_registry_that_takes_no_layer_is_told_once() {
         env.fails(4, &["build", "--push", "--quiet"]).replace(&server.address.to_string(), "[registry]");
     assert_snapshot!(said, @r"
     error: [registry] refuses access to acme/web: POST http://[registry]/v2/acme/web/blobs/uploads/ was answered with 403: DENIED, read only
-    hint: [dir]/home/.docker/config.json does not exist; `docker login [registry]` writes it
+    hint: there are no credentials for it; `imgpack auth login [registry]` keeps some, `imgpack auth explain [registry]/acme/web` shows where they are looked for
     ");
     assert!(server.lines().iter().all(|line| !line.contains("/manifests/")), "{:#?}", server.lines());
 }

@@ -105,10 +105,10 @@ fn wrong_credentials() {
         match way {
             "basic" => assert_snapshot!(all, @r"
             error: 127.0.0.1:[port] refuses access to acme/web: HEAD http://127.0.0.1:[port]/v2/acme/web/blobs/sha256:… was answered with 401
-            hint: [dir]/home/.docker/config.json does not exist; `docker login 127.0.0.1:[port]` writes it
+            hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/web` shows where they are looked for
             --
             error: app (linux/amd64, linux/arm64): 127.0.0.1:[port] refuses access to acme/base: GET http://127.0.0.1:[port]/v2/acme/base/manifests/1 was answered with 401: UNAUTHORIZED, authentication required
-            hint: [dir]/home/.docker/config.json does not exist; `docker login 127.0.0.1:[port]` writes it
+            hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/base` shows where they are looked for
             --
             error: 127.0.0.1:[port] refuses access to acme/web: HEAD http://127.0.0.1:[port]/v2/acme/web/manifests/latest was answered with 401
             hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/web
@@ -118,10 +118,10 @@ fn wrong_credentials() {
             "),
             _ => assert_snapshot!(all, @r"
             error: 127.0.0.1:[port] refuses access to acme/web: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
-            hint: [dir]/home/.docker/config.json does not exist; `docker login 127.0.0.1:[port]` writes it
+            hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/web` shows where they are looked for
             --
             error: app (linux/amd64, linux/arm64): 127.0.0.1:[port] refuses access to acme/base: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
-            hint: [dir]/home/.docker/config.json does not exist; `docker login 127.0.0.1:[port]` writes it
+            hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/base` shows where they are looked for
             --
             error: 127.0.0.1:[port] refuses access to acme/web: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
             hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/web

@@ -162,20 +162,122 @@ fn wrong_credentials_name_file_and_entry() {
     remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err();
     assert_eq!(server.lines().len(), 3);
 
-    for (json, expected) in [
-        ("{}".to_owned(), "has no entry for"),
-        (r#"{"auths": {"other.example": {"auth": "dXNlcjpnZWhlaW0="}}}"#.to_owned(), "has no entry for"),
-    ] {
-        let remote = with_credentials(directory.path(), &json);
+    for json in ["{}", r#"{"auths": {"other.example": {"auth": "dXNlcjpnZWhlaW0="}}}"#] {
+        let remote = with_credentials(directory.path(), json);
         let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
-        assert!(error.contains(expected) && error.contains("docker login 127.0.0.1:"), "{error}");
+        assert!(
+            error.contains(&format!(
+                "hint: there are no credentials for it; `imgpack auth login {address}` keeps"
+            )),
+            "{error}"
+        );
     }
+    // What cannot be used is no end, but it is told.
+    let remote = with_credentials(directory.path(), r#"{"credsStore": "that-is-not-there"}"#);
+    let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
+    assert!(
+        error.ends_with(
+            "hint: no credentials were found: the credential helper docker-credential-that-is-not-there is in no \
+             folder of PATH; install docker-credential-that-is-not-there, or remove it from credHelpers and credsStore"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn who_needs_no_credentials_is_not_kept_by_bad_ones() {
+    let server = Fake::start(|_| Reply::body(DOCUMENT));
+    let directory = tempfile::tempdir().unwrap();
+    let remote = with_credentials(directory.path(), "geheim");
+    remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap();
+    let server = with_tokens("/token");
+    let remote = with_credentials(directory.path(), r#"{"credsStore": "that-is-not-there"}"#);
+    remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap();
+    assert_eq!(server.lines()[1], format!("GET /token?{PULL}"), "anonymous");
+}
+
+/// Credentials for an environment whose helper `test` is this script; it is told the server, and answers for all.
+fn with_helper(directory: &std::path::Path, answer: &str, json: &str) -> imgpack::registry::Remote {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (helper, beside) = (directory.join("docker-credential-test"), directory.join("new"));
+    let log = directory.join("asked").display().to_string();
+    std::fs::write(&beside, format!("#!/bin/sh\ncat >> {log}; echo >> {log}; echo '{answer}'\n")).unwrap();
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(beside, helper).unwrap();
+    std::fs::write(directory.join("config.json"), json).unwrap();
+    let environment = std::collections::BTreeMap::from([
+        ("PATH".into(), format!("{}:/usr/bin:/bin", directory.display()).into()),
+        ("DOCKER_CONFIG".into(), directory.into()),
+    ]);
+    let credentials = imgpack::registry::CredentialPlaces::of(&environment);
+    imgpack::registry::Remote::new(RemoteConfig { credentials, ..config() })
+}
+
+#[test]
+fn a_helper_is_asked_once_for_all_repositories() {
+    let server = Fake::start(|asked| match asked.line().contains("[Basic AWS:geheim]") {
+        true => Reply::body(DOCUMENT),
+        false => Reply::status(401).with("WWW-Authenticate", "Basic realm=\"x\""),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let json = format!(r#"{{"credHelpers": {{"{}": "test"}}}}"#, server.address);
+    let remote = with_helper(directory.path(), r#"{"Username":"AWS","Secret":"geheim"}"#, &json);
+    for name in ["web", "api"] {
+        let repository: imgpack::model::Repository =
+            format!("{}/acme/{name}", server.address).parse().unwrap();
+        remote.manifest(&repository.tagged("v1").unwrap()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    }
+    let asked = std::fs::read_to_string(directory.path().join("asked")).unwrap();
+    assert_eq!(asked, format!("{}\n", server.address));
+}
+
+#[test]
+fn a_helpers_token_is_an_identity() {
+    let server = with_tokens("/token");
+    let directory = tempfile::tempdir().unwrap();
+    let answer = r#"{"Username":"<token>","Secret":"geheim"}"#;
+    let remote = with_helper(directory.path(), answer, r#"{"credsStore": "test"}"#);
+    remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap();
+    assert_eq!(server.lines()[1], "POST /token");
+    assert!(String::from_utf8_lossy(&server.requests()[1].body).contains("refresh_token=geheim"));
+}
+
+#[test]
+fn a_sign_in_asks_for_no_repository() {
+    let server = with_tokens("/token");
+    let directory = tempfile::tempdir().unwrap();
+    let json = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpnZWhlaW0="}}}}}}"#, server.address);
+    let remote = with_credentials(directory.path(), &json);
+    let done = remote.sign_in(&repository(&server), true).unwrap();
+    let realm = format!("http://{}/token", server.address);
+    assert_eq!(done.asked, imgpack::registry::Asked::Token { realm });
+    assert_eq!(
+        server.lines(),
+        ["GET /v2/", "GET /token?service=reg&account=user [Basic user:geheim]", "GET /v2/ [Bearer t1]"]
+    );
+
+    let open = Fake::start(|_| Reply::status(200));
+    let done = anonymous().sign_in(&repository(&open), true).unwrap();
+    assert_eq!(done.asked, imgpack::registry::Asked::Nothing);
+
+    let closed = Fake::start(|_| {
+        Reply::status(401)
+            .with("WWW-Authenticate", "Basic realm=\"x\"")
+            .and_body(r#"{"code":"UNAUTHORIZED"}"#)
+    });
     let remote = imgpack::registry::Remote::new(RemoteConfig {
-        docker_config: Some(directory.path().join("missing")),
+        credentials: imgpack::registry::CredentialPlaces::given("me", "geheim"),
         ..config()
     });
-    let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
-    assert!(error.contains("missing/config.json does not exist; `docker login"), "{error}");
+    let error = told(&remote.sign_in(&repository(&closed), true).unwrap_err());
+    assert_eq!(
+        error,
+        format!(
+            "{0} does not take these credentials: GET http://{0}/v2/ was answered with 401: UNAUTHORIZED",
+            closed.address
+        )
+    );
+    assert_eq!(closed.lines(), ["GET /v2/", "GET /v2/ [Basic me:geheim]"]);
 }
 
 #[test]
@@ -215,6 +317,22 @@ fn credentials_do_not_go_to_every_realm() {
         let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
         assert!(error.contains("names an address that is not followed"), "{error}");
         assert!(error.contains(expected), "{error}");
+    }
+    for realm in ["https://ghcr.io.invalid/token", "https://127.0.0.1.invalid/token", "https://8.8.8.8/token"]
+    {
+        let server = Fake::start(move |_| {
+            Reply::status(401).with("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let json = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpnZWhlaW0="}}}}}}"#, server.address);
+        let remote = with_credentials(directory.path(), &json);
+        let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
+        let host = realm.trim_start_matches("https://").trim_end_matches("/token");
+        assert!(
+            error.contains(&format!("wants the credentials for it to be sent to {host}, which")),
+            "{error}"
+        );
+        assert_eq!(server.lines().len(), 1);
     }
 }
 

@@ -137,18 +137,36 @@ impl Fake {
     }
 
     pub(crate) fn start_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        Self::serve_tls(false, script)
+    }
+
+    /// A server that wants to see `client.pem`.
+    pub(crate) fn start_mutual_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        Self::serve_tls(true, script)
+    }
+
+    fn serve_tls(mutual: bool, script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
         use rustls::pki_types::pem::PemObject as _;
         use rustls::pki_types::{CertificateDer, PrivateKeyDer};
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/registry/tls");
         let chain = CertificateDer::pem_file_iter(format!("{directory}/server.pem")).unwrap();
         let key = PrivateKeyDer::from_pem_file(format!("{directory}/server.key")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(format!("{directory}/client.pem")).unwrap()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain.map(Result::unwrap).collect(), key)
             .unwrap();
+        let builder = if mutual {
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let config = builder.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap();
         Self::serve(Some(Arc::new(config)), |_| None, script)
     }
 

@@ -1,12 +1,15 @@
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
-use imgpack::registry::{BlobSource, ImagePush, Manifest, PushJob, Registry as _, push};
+use imgpack::registry::{
+    Asked, AuthFile, BlobSource, CredentialPlaces, ImagePush, Manifest, PushJob, Registry as _, Remote,
+    RemoteConfig, push,
+};
 
 use crate::servers::{Server, Wants, are_installed};
-use crate::{anonymous, told, with_credentials};
+use crate::{anonymous, config, told, with_credentials};
 
 /// A real registry on a port of its own.
 pub(crate) fn started(wants: Wants) -> Option<Server> {
@@ -177,4 +180,60 @@ fn a_password_opens_a_real_registry() {
     let mut bytes = Vec::new();
     right.blob(&repository, blob, &mut bytes).unwrap_or_else(|error| panic!("{}", told(&error)));
     assert_eq!(right.tags(&repository).unwrap(), ["v1"]);
+}
+
+#[test]
+fn what_a_login_keeps_is_read_by_others() {
+    let Some(registry) = started(Wants::Password) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("containers/auth.json");
+    let key = registry.address.to_string();
+    AuthFile::new(&file).keep(&key, "user", "geheim").unwrap();
+    let remote = Remote::new(RemoteConfig { credentials: CredentialPlaces::file(&file), ..config() });
+    let repository: Repository = format!("{key}/acme/web").parse().unwrap();
+    let done = remote.sign_in(&repository, true).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(done.asked, Asked::Password);
+    let wrong =
+        Remote::new(RemoteConfig { credentials: CredentialPlaces::given("user", "wrong"), ..config() });
+    let error = told(&wrong.sign_in(&repository, true).unwrap_err());
+    assert!(error.starts_with(&format!("{key} does not take these credentials: GET ")), "{error}");
+
+    let empty = b"{}";
+    let document = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
+        Descriptor::of(MediaType::OciConfig, empty).digest
+    );
+    let blob = Descriptor::of(MediaType::OciConfig, empty);
+    remote.push_blob(&repository, &blob, &BlobSource::Bytes((&empty[..]).into()), &|_| {}).unwrap();
+    let reference = repository.tagged("v1").unwrap();
+    remote.push_manifest(&reference, MediaType::OciManifest, document.as_bytes()).unwrap();
+    if skipped("skopeo") {
+        return;
+    }
+    let inspect = |file: &Path| {
+        Command::new("skopeo")
+            .args(["inspect", "--raw", "--tls-verify=false", "--authfile"])
+            .arg(file)
+            .arg(format!("docker://{reference}"))
+            .output()
+            .unwrap()
+    };
+    assert_eq!(String::from_utf8_lossy(&inspect(&file).stdout), document);
+    assert!(AuthFile::new(&file).forget(&key).unwrap());
+    assert!(!inspect(&file).status.success());
+
+    // And the reverse.
+    let theirs = directory.path().join("theirs.json");
+    let mut login = Command::new("skopeo")
+        .args(["login", "--tls-verify=false", "--username", "user", "--password-stdin", "--authfile"])
+        .arg(&theirs)
+        .arg(&key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut login.stdin.take().unwrap(), b"geheim").unwrap();
+    assert!(login.wait().unwrap().success());
+    let remote = Remote::new(RemoteConfig { credentials: CredentialPlaces::file(&theirs), ..config() });
+    assert!(remote.has_blob(&repository, blob.digest).unwrap());
 }

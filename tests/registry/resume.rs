@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use imgpack::model::Descriptor;
-use imgpack::registry::{BlobSource, Pushed, Registry as _, RegistryError, Remote, RemoteConfig};
+use imgpack::registry::{BlobSource, Pushed, Registry as _, RegistryError, Remote};
 
 use crate::fake::{Fake, Reply};
 use crate::sessions::{self, Fault, Ways, steps};
-use crate::{anonymous, config, layer, repository, told};
+use crate::{anonymous, config, layer, repository, told, with_credentials};
 
 /// More than two chunks of 4 MiB.
 const SIZE: usize = 9_000_000;
@@ -270,9 +270,7 @@ fn another_host_gets_chunks_and_no_credentials() {
         });
     let directory = tempfile::tempdir().unwrap();
     let json = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpnZWhlaW0="}}}}}}"#, server.address);
-    std::fs::write(directory.path().join("config.json"), json).unwrap();
-    let docker_config = Some(directory.path().to_owned());
-    push_by(&Remote::new(RemoteConfig { docker_config, ..config() }), &server).unwrap();
+    push_by(&with_credentials(directory.path(), &json), &server).unwrap();
     let asked = steps(&store);
     assert_eq!(asked[1..], ["PUT 9000000", "GET", "PATCH 1000000-5194303", "PATCH 5194304-8999999", "PUT 0"]);
     assert!(store.requests().iter().all(|asked| !asked.headers.contains_key("authorization")));

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use imgpack::model::Repository;
-use imgpack::registry::{BlobSource, Registry as _, Remote, RemoteConfig};
+use imgpack::registry::{BlobSource, CredentialPlaces, Realms, Registry as _, Remote, RemoteConfig};
 
 use crate::fake::{Asked, Fake, Reply};
 use crate::{anonymous, config, layer, told};
@@ -45,10 +45,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let error = told(&anonymous().has_blob(&repository(&server), layer(BODY).digest).unwrap_err());
     assert!(error.starts_with("no secure connection to 0.0.0.0: HEAD https://0.0.0.0:"), "{error}");
     assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
-    assert!(
-        error.contains("hint: if 0.0.0.0 has a certificate of your own CA, name the CA's file"),
-        "{error}"
-    );
+    assert!(error.contains("hint: if 0.0.0.0 has a certificate of your own CA, name its file"), "{error}");
 }
 
 #[test]
@@ -89,6 +86,136 @@ fn ca_files_that_are_none_are_named() {
         assert!(error.starts_with(&format!("cannot use the certificates of {}", path.display())), "{error}");
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// A registry at `0.0.0.0` that sends us to `127.0.0.1` for a token: two owners, as far as anyone can tell.
+fn with_foreign_realm() -> Fake {
+    let port = std::sync::Arc::new(std::sync::OnceLock::new());
+    let own = std::sync::Arc::clone(&port);
+    let server = Fake::start_tls(move |asked| match asked.bearer() {
+        _ if asked.target.starts_with("/token") => Reply::body(r#"{"token":"t"}"#),
+        Some("t") => stores(asked),
+        _ => Reply::status(401).with(
+            "WWW-Authenticate",
+            format!("Bearer realm=\"https://127.0.0.1:{}/token\"", own.get().unwrap()),
+        ),
+    });
+    port.set(server.address.port()).unwrap();
+    server
+}
+
+#[test]
+fn a_foreign_token_server_gets_credentials_where_the_workspace_says_so() {
+    if proxied() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("auth.json");
+    let server = with_foreign_realm();
+    let (repository, port) = (repository(&server), server.address.port());
+    let registry = format!("0.0.0.0:{port}");
+    std::fs::write(&file, format!(r#"{{"auths": {{"{registry}": {{"auth": "dXNlcjpnZWhlaW0="}}}}}}"#))
+        .unwrap();
+    let remote = |credentials, realms| {
+        Remote::new(RemoteConfig { ca_files: vec![ca()], credentials, realms, ..config() })
+    };
+    let digest = layer(BODY).digest;
+    let with = || CredentialPlaces::file(&file);
+
+    let error = told(&remote(with(), Realms::default()).has_blob(&repository, digest).unwrap_err());
+    assert_eq!(
+        error,
+        format!(
+            "{registry} wants the credentials for it to be sent to 127.0.0.1, which is not known to belong to it\n\
+             hint: if {registry} gives its tokens there, write `auth: {{ realms: {{ \"{registry}\": [127.0.0.1] }} }}` in \
+             imgpack.yaml"
+        )
+    );
+    assert!(server.lines().iter().all(|line| !line.contains("/token")), "{:?}", server.lines());
+
+    let realms = Realms::read_by(move || [(registry.clone(), vec!["127.0.0.1".to_owned()])].into());
+    assert!(remote(with(), realms).has_blob(&repository, digest).unwrap());
+    assert!(remote(CredentialPlaces::default(), Realms::default()).has_blob(&repository, digest).unwrap());
+    let asked: Vec<_> = server.lines().into_iter().filter(|line| line.contains("/token")).collect();
+    let scope = "scope=repository%3Aacme%2Fweb%3Apull";
+    assert_eq!(
+        asked,
+        [format!("GET /token?{scope}&account=user [Basic user:geheim]"), format!("GET /token?{scope}")]
+    );
+}
+
+#[test]
+fn a_hosts_certificates_are_trusted_for_it_alone() {
+    if proxied() {
+        return;
+    }
+    let server = Fake::start_tls(stores);
+    let (repository, port) = (repository(&server), server.address.port());
+    for (name, trusted) in
+        [(format!("0.0.0.0:{port}"), true), (format!("127.0.0.1:{port}"), false), ("0.0.0.0".into(), false)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join(&name);
+        std::fs::create_dir(&own).unwrap();
+        std::fs::copy(ca(), own.join("ca.crt")).unwrap();
+        // What shows this machine is sent to who asks for it.
+        for (from, to) in [("server.pem", "client.cert"), ("server.key", "client.key")] {
+            std::fs::copy(ca().with_file_name(from), own.join(to)).unwrap();
+        }
+        let remote =
+            Remote::new(RemoteConfig { certificate_directories: vec![directory.path().into()], ..config() });
+        let found = remote.has_blob(&repository, layer(BODY).digest);
+        assert_eq!(found.is_ok(), trusted, "{name}: {:?}", found.as_ref().map_err(told));
+        if !trusted {
+            assert!(told(&found.unwrap_err()).contains("UnknownIssuer"));
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let bad = directory.path().join(format!("0.0.0.0:{port}/bad.crt"));
+    std::fs::create_dir(bad.parent().unwrap()).unwrap();
+    std::fs::write(&bad, "geheim").unwrap();
+    let remote =
+        Remote::new(RemoteConfig { certificate_directories: vec![directory.path().into()], ..config() });
+    let error = told(&remote.has_blob(&repository, layer(BODY).digest).unwrap_err());
+    assert_eq!(error, format!("cannot use the certificates of {}\nit has no PEM certificate", bad.display()));
+}
+
+#[test]
+fn a_host_that_wants_to_know_this_machine_is_shown_its_certificate() {
+    if proxied() {
+        return;
+    }
+    let server = Fake::start_mutual_tls(stores);
+    let repository = repository(&server);
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join(repository.registry());
+    std::fs::create_dir(&own).unwrap();
+    let ask = || {
+        let directories = vec![directory.path().into()];
+        let remote = Remote::new(RemoteConfig {
+            ca_files: vec![ca()],
+            certificate_directories: directories,
+            ..config()
+        });
+        remote.has_blob(&repository, layer(BODY).digest).map_err(|error| told(&error))
+    };
+    let error = ask().unwrap_err();
+    assert!(error.contains("received fatal alert: CertificateRequired"), "{error}");
+    assert!(error.ends_with("hint: 0.0.0.0 wants to see a certificate of this machine; docs/credentials.md says where it is kept"), "{error}");
+    std::fs::copy(ca().with_file_name("client.pem"), own.join("client.cert")).unwrap();
+    let error = ask().unwrap_err();
+    assert!(
+        error.starts_with("cannot use the certificates of ") && error.contains("client.key\n"),
+        "{error}"
+    );
+    std::fs::write(own.join("client.key"), "geheim").unwrap();
+    let error = ask().unwrap_err();
+    assert!(
+        error.starts_with("cannot use the certificates of ") && error.contains("client.key\n"),
+        "{error}"
+    );
+    std::fs::copy(ca().with_file_name("client.key"), own.join("client.key")).unwrap();
+    assert!(ask().unwrap());
 }
 
 /// Tells the child where the server is.

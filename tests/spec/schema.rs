@@ -212,6 +212,7 @@ fn it_refuses_what_the_reader_refuses() {
     for text in [
         "apiVersion: imgpack/v2",
         "apiVersion: imgpack/v1\ncache: { maxSize: 20 }",
+        "apiVersion: imgpack/v1\nauth: { realms: { registry.example: login.example } }",
         "apiVersion: imgpack/v1\nname: x",
     ] {
         assert!(accepts(&schema, &to_json(text), &schema).is_err(), "the schema took {text}");

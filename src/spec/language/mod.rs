@@ -1,6 +1,7 @@
 //! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
 
 mod address;
+mod auth;
 mod build;
 mod cache;
 mod files;
@@ -13,6 +14,7 @@ mod tags;
 mod text;
 mod workspace;
 
+pub(in crate::spec) use auth::AuthSettings;
 pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
 pub(in crate::spec) use files::{FileRow, FilesForm, FromForm, OwnerText, Place, RowClass};
 pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};

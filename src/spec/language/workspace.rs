@@ -1,3 +1,4 @@
+use super::auth::AuthSettings;
 use super::cache::CacheSettings;
 use super::keys::{NameKey, PrefixKey};
 use super::reference::{Prefix, Registry};
@@ -24,6 +25,8 @@ record! {
         "defaults" => defaults: Checked<Patch>,
         /// Where images of a registry, or of a part of one, are read from first: `docker.io: [mirror.example/dockerhub]`.
         "mirrors" => mirrors: Table<PrefixKey, Items<Plain<Prefix>>>,
+        /// Which servers get the credentials for registries.
+        "auth" => auth: AuthSettings,
         /// This machine's cache.
         "cache" => cache: CacheSettings,
         /// Rules for the tags of all images.
@@ -32,7 +35,6 @@ record! {
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
-        "auth" => "settings for credentials",
         "fleets" => "fleets",
     }
 }
