@@ -10,6 +10,7 @@ use crate::builder::BuilderError;
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
+use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
 use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
@@ -76,8 +77,9 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Archive(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
-        ErrorKind::Gone { .. } => Exit::Network,
+        ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
+        ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
     }
@@ -106,6 +108,8 @@ fn registry_exit(error: &RegistryError) -> Exit {
             FileError::Write { .. } => Exit::Machine,
             _ => Exit::Network,
         },
+        // Another try comes to the same end: what was built differs from what was released.
+        RegistryError::Immutable { .. } => Exit::Finding,
         error if error.is_cancelled() => Exit::Interrupted,
         _ => Exit::Network,
     }
@@ -144,6 +148,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Archive(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
+        ErrorKind::Merge(error) => error.hint(),
         _ => None,
     }
     .or_else(|| {

@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod failure;
 mod lock;
+mod merge;
 mod mirrors;
 mod outdated;
 pub mod progress;

@@ -17,7 +17,7 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, lock, mirrors, outdated, verbs};
+use super::{cache, lock, merge, mirrors, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::event::{Event, Observer};
@@ -71,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => verbs::explain(&settings, &arguments),
         Command::Lock(arguments) => lock::run(&settings, &arguments),
         Command::Outdated(arguments) => outdated::run(&settings, &arguments),
+        Command::Merge(arguments) => merge::run(&settings, arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),
@@ -164,6 +165,26 @@ impl Settings {
     /// The images that `selection` means.
     pub(super) fn select(workspace: &Workspace, selection: &Selection) -> Result<Vec<ImageSpec>, Error> {
         Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
+    }
+
+    /// Leaves out, with a remark, what is built for none of the platforms asked for, so that each runner of a matrix can
+    /// be asked for all services. What was named, or would be all, stays: that it cannot be built is an error.
+    pub(super) fn leave_out(&self, specs: &mut Vec<ImageSpec>, selection: &Selection) {
+        let is_for = |spec: &ImageSpec| {
+            selection.platforms.is_empty()
+                || spec.platforms.iter().any(|platform| selection.platforms.contains(platform))
+        };
+        if !selection.identities.is_empty() || !specs.iter().any(is_for) {
+            return;
+        }
+        for spec in specs.extract_if(.., |spec| !is_for(spec)) {
+            let platforms: Vec<String> = spec.platforms.iter().map(ToString::to_string).collect();
+            self.remark(&format!(
+                "{} is left out: it is built for {} only",
+                spec.identity,
+                platforms.join(", ")
+            ));
+        }
     }
 
     /// The cache's folder.

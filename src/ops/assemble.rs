@@ -194,15 +194,26 @@ pub fn finish_image(
     Ok(FinishedImage { platform: planned.platform, config, manifest, layers, annotations })
 }
 
-/// The index over the platforms of an image, where it has one: several platforms, or `index: always`.
+/// The index over the platforms of an image, where it has one.
 pub fn finish_index(spec: &ImageSpec, images: &[FinishedImage]) -> Result<Option<Document>, Error> {
-    if images.len() < 2 && !spec.index_always {
-        return Ok(None);
-    }
     let rows: Vec<(Platform, Descriptor)> =
         images.iter().map(|image| (image.platform, image.manifest.descriptor)).collect();
     let annotations = images.first().map(|image| image.annotations.clone()).unwrap_or_default();
-    Ok(Some(index_document(&rows, &annotations, spec.docker_media_types)?))
+    index_over(&rows, spec.index_always, &annotations, spec.docker_media_types)
+}
+
+/// The index over manifests, which stand in its order: of several, or with `always` also of one. The same for what one
+/// command built and for what was merged.
+pub fn index_over(
+    rows: &[(Platform, Descriptor)],
+    always: bool,
+    annotations: &BTreeMap<String, String>,
+    docker: bool,
+) -> Result<Option<Document>, Error> {
+    if rows.len() < 2 && !always {
+        return Ok(None);
+    }
+    Ok(Some(index_document(rows, annotations, docker)?))
 }
 
 fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) -> BTreeMap<String, String> {

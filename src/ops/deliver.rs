@@ -10,16 +10,17 @@ use super::downloads::bring_layers;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
+use super::tags::TagRules;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
-use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
+use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Platform, Repository};
 use crate::registry::{
     self, BlobSource, Early, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed,
 };
 use crate::spec::ImageSpec;
 
 /// Blobs on their way at once, whatever the number of processors: a registry is waited for, not computed.
-const UPLOADS: usize = 4;
+pub(super) const UPLOADS: usize = 4;
 
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
@@ -74,28 +75,61 @@ impl Push<'_, '_> {
         }
     }
 
-    /// Pushes all images as one job: no tag moves before everything is there.
-    pub fn images(&self, built: &Built) -> Result<PushSummary, Error> {
+    /// Pushes all images as one job: no tag moves before everything is there, and none that `rules` forbid.
+    pub fn images(&self, built: &Built, rules: &TagRules) -> Result<PushSummary, Error> {
         let Self { machine, watcher, uploads } = self;
-        let images = images(machine, built)?;
+        let images = images(machine, built, rules)?;
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         let contents = |root| contents(machine.store, root);
-        let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
+        let immutable = rules.fixed(&images)?;
+        let job = PushJob { early, contents: &contents, immutable, ..PushJob::new(images, UPLOADS) };
         Ok(registry::push(machine.registry, &job, *watcher)?)
     }
 }
 
-fn images(machine: &Machine<'_>, built: &Built) -> Result<Vec<ImagePush>, Error> {
+fn images(machine: &Machine<'_>, built: &Built, rules: &TagRules) -> Result<Vec<ImagePush>, Error> {
     let mut images = Vec::new();
     for image in &built.images {
         for platform in &image.platforms {
             let task = Task { identity: image.spec.identity.clone(), platform: platform.platform };
             machine.observer.event(Event::Phase { task, phase: Phase::Pushing });
         }
-        images.push(image_push(machine, image)?);
+        images.push(image_push(machine, image, rules)?);
     }
+    let waiting = built.images.iter().filter(|image| !rules.moves(image) && !image.tags.is_empty());
+    tell_waiting(machine, &waiting.collect::<Vec<_>>());
     Ok(images)
+}
+
+/// Images that are named in one note.
+const NAMED: usize = 4;
+
+/// Says which images get no tag, those of the same platforms in one note.
+fn tell_waiting(machine: &Machine<'_>, images: &[&BuiltImage]) {
+    let mut groups: BTreeMap<Vec<Platform>, Vec<&BuiltImage>> = BTreeMap::new();
+    for image in images {
+        let platforms = image.platforms.iter().map(|platform| platform.platform).collect();
+        groups.entry(platforms).or_default().push(image);
+    }
+    for (platforms, images) in groups {
+        let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        let names: Vec<String> =
+            images.iter().take(NAMED).map(|image| image.spec.identity.to_string()).collect();
+        let more = images.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let tags = match images.split_first() {
+            Some((first, others)) if others.iter().all(|image| image.tags == first.tags) => {
+                first.tags.join(", ")
+            }
+            _ => "their tags".to_owned(),
+        };
+        machine.observer.event(Event::Note(format!(
+            "{}{more}: pushed by digest for {} only; `imgpack merge` sets {tags}",
+            names.join(", "),
+            platforms.join(", ")
+        )));
+    }
 }
 
 /// Refuses, before anything is built, a repository that `--push` could not use.
@@ -112,7 +146,7 @@ pub fn repository(text: &str) -> Result<Repository, Error> {
     Ok(reference.repository().clone())
 }
 
-fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Error> {
+fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Result<ImagePush, Error> {
     let manifest = |document: &Document| Manifest {
         media_type: document.descriptor.media_type,
         bytes: document.bytes.clone(),
@@ -139,19 +173,9 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
-    let partial = image.platforms.len() < image.spec.platforms.len();
-    if partial && !image.tags.is_empty() {
-        // A tag that named fewer platforms than before would break who pulls the others.
-        let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
-        machine.observer.event(Event::Note(format!(
-            "{} is pushed by digest for {} only: no tag moves",
-            image.spec.identity,
-            built.join(", ")
-        )));
-    }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: if partial { Vec::new() } else { image.tags.clone() },
+        tags: if rules.moves(image) { image.tags.clone() } else { Vec::new() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),

@@ -18,11 +18,14 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod files;
+pub mod fingerprint;
 pub mod history;
 pub mod image_record;
 pub mod inputs;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+/// `imgpack merge`.
+pub mod merge;
 pub mod outdated;
 pub mod pack;
 pub mod pins;
@@ -31,5 +34,6 @@ pub mod press;
 pub mod remote_sources;
 pub mod result;
 pub mod sources;
+pub mod tags;
 pub mod values;
 pub mod workspace;

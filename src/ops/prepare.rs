@@ -124,6 +124,8 @@ pub struct Session<'a> {
     pub(super) host: Host,
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
+    /// `SOURCE_DATE_EPOCH` as RFC 3339.
+    pub(super) created: Option<&'a str>,
     platforms: &'a [Platform],
     layers: bool,
     volatile: Volatile,
@@ -151,6 +153,7 @@ impl<'a> Session<'a> {
             host: if options.offline { host.offline() } else { host },
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
+            created: options.created.as_deref(),
             platforms: &options.platforms,
             layers: options.layers,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),

@@ -256,6 +256,23 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// Tags that must not move, and are other images.
+    #[error("{}", taken(tags))]
+    Immutable {
+        /// At least one, in order.
+        tags: Vec<TakenTag>,
+    },
+    /// Everything is stored, but of several tags not all could be set.
+    #[error("{}", half_tagged(moved, left))]
+    Tags {
+        /// References that point to their images now.
+        moved: Vec<String>,
+        /// References of which that is not known.
+        left: Vec<String>,
+        /// What happened to the first of these.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// A tag that names something else and does not move.
     #[error("{reference} exists as {found} and was not moved")]
     Kept {
@@ -283,6 +300,36 @@ pub enum RegistryError {
 impl From<FileError> for RegistryError {
     fn from(error: FileError) -> Self {
         Self::File(Box::new(error))
+    }
+}
+
+/// A tag that must not move and is another image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TakenTag {
+    /// The reference with the tag.
+    pub reference: String,
+    /// What it is.
+    pub is: BlobDigest,
+    /// What the push would make it.
+    pub wanted: BlobDigest,
+}
+
+fn taken(tags: &[TakenTag]) -> String {
+    let Some((first, others)) = tags.split_first() else { return String::new() };
+    let TakenTag { reference, is, wanted } = first;
+    let mut text = format!("{reference} must not move: it is {is}, and this push would make it {wanted}");
+    if !others.is_empty() {
+        let others: Vec<&str> = others.iter().map(|tag| tag.reference.as_str()).collect();
+        text.push_str(&format!("; the same goes for {}", others.join(", ")));
+    }
+    text
+}
+
+fn half_tagged(moved: &[String], left: &[String]) -> String {
+    let left = left.join(", ");
+    match moved {
+        [] => format!("no tag moved: {left}"),
+        moved => format!("not every tag moved: {} did, {left} did not", moved.join(", ")),
     }
 }
 
@@ -355,6 +402,12 @@ impl RegistryError {
             // Who may not write at all is told by the blobs before.
             Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::File(error) => error.hint(),
+            Self::Immutable { .. } => Some(
+                "imgpack.yaml says so (`tags.immutable`), and nothing was tagged: give what changed another tag".into(),
+            ),
+            Self::Tags { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                "all images are stored: the same command again only sets the tags that are left".into()
+            })),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }

@@ -27,6 +27,7 @@ mod remote;
 mod retry;
 mod runtime;
 mod session;
+mod tags;
 mod token;
 mod upload;
 mod uploads;
@@ -34,7 +35,7 @@ mod web;
 
 pub use clients::Patience;
 pub use credentials::CredentialsError;
-pub use error::{Cause, Detail, Looked, RegistryError, Request};
+pub use error::{Cause, Detail, Looked, RegistryError, Request, TakenTag};
 pub use memory::Memory;
 pub use mirrors::Mirrors;
 pub use offline::Offline;

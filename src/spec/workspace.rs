@@ -31,6 +31,8 @@ pub struct Workspace {
     /// A registry, or a part of one (`docker.io`, `docker.io/library`) → where what is below it is read from first, in
     /// this order. No input of anything that is built.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// `tags.immutable`: globs of tags that never move to another image.
+    pub immutable_tags: Vec<String>,
     /// Every service by name, without templates.
     pub services: BTreeMap<String, Service>,
     pub(super) sources: Sources,
@@ -158,15 +160,10 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
     let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
-    Some(Workspace {
-        registry,
-        requires,
-        cache_limit,
-        mirrors,
-        services,
-        sources: Sources::default(),
-        settings,
-    })
+    let immutable = head.tags.value().into_iter().flat_map(|tags| tags.immutable.items());
+    let immutable_tags = immutable.map(|(glob, _)| glob.0.0.clone()).collect();
+    let sources = Sources::default();
+    Some(Workspace { registry, requires, cache_limit, mirrors, immutable_tags, services, sources, settings })
 }
 
 /// `mirrors`: none is what it stands for.

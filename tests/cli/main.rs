@@ -16,6 +16,7 @@ mod fresh;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod merge;
 mod offline;
 mod output;
 mod pinning;

@@ -9,6 +9,7 @@ mod keys;
 mod path;
 mod reference;
 mod service;
+mod tags;
 mod text;
 mod workspace;
 

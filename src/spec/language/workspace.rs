@@ -2,6 +2,7 @@ use super::cache::CacheSettings;
 use super::keys::{NameKey, PrefixKey};
 use super::reference::{Prefix, Registry};
 use super::service::{Patch, Service};
+use super::tags::TagRules;
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{Checked, FromText, Int, Items, Origin, Plain, Table, Wrong, record, words};
 
@@ -25,12 +26,13 @@ record! {
         "mirrors" => mirrors: Table<PrefixKey, Items<Plain<Prefix>>>,
         /// This machine's cache.
         "cache" => cache: CacheSettings,
+        /// Rules for the tags of all images.
+        "tags" => tags: TagRules,
         /// Services that need no file of their own.
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
         "auth" => "settings for credentials",
-        "tags" => "tag rules",
         "fleets" => "fleets",
     }
 }
