@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["key", "spec"]),
     ("image", &["plan"]),
     ("report", &[]),
-    ("system", &[]),
+    ("system", &["tar"]),
     ("archive", &["system"]),
     ("base", &["system", "tar"]),
     ("builder", &["system", "spec"]),
