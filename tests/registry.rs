@@ -22,6 +22,8 @@ mod pulling;
 mod pushing;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/referring.rs"]
+mod referring;
 #[path = "registry/tls.rs"]
 mod tls;
 

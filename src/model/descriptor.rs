@@ -27,10 +27,12 @@ pub enum MediaType {
     DockerLayerTar,
     /// Gzip Docker layer.
     DockerLayerGzip,
+    /// Bytes of any other type, which are only carried: the document that names them has the type's text.
+    Bytes,
 }
 
 impl MediaType {
-    const TEXTS: [(Self, &'static str); 11] = [
+    const TEXTS: [(Self, &'static str); 12] = [
         (Self::OciIndex, "application/vnd.oci.image.index.v1+json"),
         (Self::OciManifest, "application/vnd.oci.image.manifest.v1+json"),
         (Self::OciConfig, "application/vnd.oci.image.config.v1+json"),
@@ -42,6 +44,7 @@ impl MediaType {
         (Self::DockerConfig, "application/vnd.docker.container.image.v1+json"),
         (Self::DockerLayerTar, "application/vnd.docker.image.rootfs.diff.tar"),
         (Self::DockerLayerGzip, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        (Self::Bytes, "application/octet-stream"),
     ];
 
     /// The registered text.
@@ -62,6 +65,11 @@ impl MediaType {
     /// Whether this is a manifest of one image.
     pub fn is_manifest(self) -> bool {
         matches!(self, Self::OciManifest | Self::DockerManifest)
+    }
+
+    /// Whether this is a layer of an image.
+    pub fn is_layer(self) -> bool {
+        matches!(self.to_oci(), Self::OciLayerTar | Self::OciLayerGzip | Self::OciLayerZstd)
     }
 
     /// The OCI twin of a Docker layer, config, manifest or list; OCI types are their own twins.

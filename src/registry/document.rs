@@ -64,12 +64,13 @@ impl Http {
         }
     }
 
+    /// Stores a document; whether the registry lists it among the referrers of its subject.
     pub(super) async fn push_manifest(
         &self,
         reference: &ImageRef,
         media_type: MediaType,
         bytes: &[u8],
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let mut call = call(Method::PUT, reference, Access::Push)?;
         call.accept = None;
         call.follow = false;
@@ -78,7 +79,8 @@ impl Http {
         if !response.status().is_success() {
             return Err(self.refusal(&call, response, &reference.to_string()).await);
         }
-        stored_as(&response, &reference.to_string(), BlobDigest::of(bytes))
+        stored_as(&response, &reference.to_string(), BlobDigest::of(bytes))?;
+        Ok(response.headers().contains_key("oci-subject"))
     }
 }
 

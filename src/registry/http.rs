@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Method, RequestBuilder, Response, Url};
 
@@ -13,6 +13,7 @@ use super::auth::{Access, Auth, Grant};
 use super::challenge::Challenge;
 use super::clients::{Clients, Patience, deepest};
 use super::error::{Cause, Detail, Looked, RegistryError, Request, one_line};
+use super::referrers::WithoutReferrers;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
 use crate::model::Repository;
@@ -27,6 +28,7 @@ pub(super) struct Http {
     pub(super) auth: Auth,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
+    pub(super) without_referrers: WithoutReferrers,
 }
 
 /// A request without a body, or with a small one.
@@ -39,6 +41,8 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<(&'a str, &'a [u8])>,
     /// The first byte wanted, where not the first of all.
     pub(super) range: Option<u64>,
+    /// The `ETag` of what is replaced; nothing else is.
+    pub(super) if_match: Option<String>,
     /// Whether redirects are followed (by the rules) or handed to the caller.
     pub(super) follow: bool,
 }
@@ -53,7 +57,8 @@ impl<'a> Call<'a> {
     ) -> Result<Self, RegistryError> {
         let root = root(repository)?;
         let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
-        Ok(Self { method, url, repository, access, accept: None, body: None, range: None, follow: true })
+        let (accept, body, range, if_match) = (None, None, None, None);
+        Ok(Self { method, url, repository, access, accept, body, range, if_match, follow: true })
     }
 
     pub(super) fn request(&self) -> Request {
@@ -132,6 +137,9 @@ impl Http {
             }
             if let Some(first) = call.range {
                 request = request.header(RANGE, format!("bytes={first}-"));
+            }
+            if let Some(etag) = &call.if_match {
+                request = request.header(IF_MATCH, etag);
             }
             if let Some((_, [])) = call.body {
                 // Some registries want a length even of nothing, which is not sent by itself.

@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::{Detail, RegistryError, Request};
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use super::referrers::referring;
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// Registries in memory, as strict as a real one: blobs are checked, and a manifest is refused while something that
 /// it names is missing. For tests of what uses a registry.
@@ -203,5 +204,20 @@ impl Registry for Memory {
             contents.tags.insert(tag.to_owned(), digest);
         }
         Ok(())
+    }
+
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError> {
+        let state = self.state();
+        let manifests =
+            state.repositories.get(repository).into_iter().flat_map(|found| found.manifests.values());
+        let rows = manifests.filter_map(|manifest| referring(manifest.media_type, &manifest.bytes));
+        Ok(rows
+            .filter(|(of, _)| *of == subject)
+            .filter_map(|(_, row)| serde_json::from_value(row).ok())
+            .collect())
     }
 }

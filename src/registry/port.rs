@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::RegistryError;
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// A manifest or index, as the registry has it: its digest is that of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +84,18 @@ pub trait Registry: Send + Sync {
     ) -> Result<Pushed, RegistryError>;
 
     /// Stores a manifest or index under the key of `reference`, its tag or its digest. Everything that it names has
-    /// to be there. Repeating it changes nothing.
+    /// to be there, but for a `subject`, among whose referrers it is listed afterwards. Repeating it changes nothing.
     fn push_manifest(
         &self,
         reference: &ImageRef,
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<(), RegistryError>;
+
+    /// The manifests that name `subject` as theirs: signatures, SBOMs, statements. None where it is not there.
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError>;
 }

@@ -1,14 +1,16 @@
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
 use super::error::RegistryError;
 use super::http::Http;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::referrers::{WithoutReferrers, referring};
 use super::retry::Retry;
 use super::runtime::Runtime;
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 use crate::system::Cancel;
 
 /// What a [`Remote`] is made of.
@@ -32,6 +34,8 @@ pub struct Remote {
     http: Http,
     runtime: Runtime,
     cancel: Cancel,
+    /// Held while a list of referrers is changed: two pushes of this process do not undo each other.
+    listing: Mutex<()>,
 }
 
 impl Remote {
@@ -43,8 +47,9 @@ impl Remote {
             auth: Auth::new(docker_config),
             retry,
             patience,
+            without_referrers: WithoutReferrers::default(),
         };
-        Self { http, runtime: Runtime::default(), cancel }
+        Self { http, runtime: Runtime::default(), cancel, listing: Mutex::default() }
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
@@ -98,6 +103,19 @@ impl Registry for Remote {
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
-        self.run(self.http.push_manifest(reference, media_type, bytes))
+        let listed = self.run(self.http.push_manifest(reference, media_type, bytes))?;
+        if let (false, Some((subject, row))) = (listed, referring(media_type, bytes)) {
+            let _turn = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.run(self.http.list_referrer(reference.repository(), subject, &row))?;
+        }
+        Ok(())
+    }
+
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError> {
+        self.run(self.http.referrers(repository, subject))
     }
 }

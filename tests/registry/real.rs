@@ -223,6 +223,44 @@ fn images_go_into_a_real_registry_and_come_back() {
 }
 
 #[test]
+fn a_real_registry_without_referrers_has_their_list() {
+    let Some(registry) = RealRegistry::start(false) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let repository = registry.repository("acme/web");
+    let image = image(repository.clone(), directory.path(), b"hello", &["v1"]);
+    let subject = image.root.digest();
+    let nothing = |_| BTreeSet::new();
+    let job = PushJob { images: vec![image], parallel: 4, early: Early::new(), contents: &nothing };
+    let remote = anonymous();
+    push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(remote.referrers(&repository, subject).unwrap(), []);
+    let empty: Arc<[u8]> = b"{}".as_slice().into();
+    let mut pushed = Vec::new();
+    for kind in ["application/spdx+json", "application/vnd.example.signature"] {
+        let config = serde_json::json!({
+            "mediaType": "application/vnd.oci.empty.v1+json", "digest": Descriptor::of(MediaType::Bytes, &empty).digest, "size": 2,
+        });
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OciManifest, "artifactType": kind, "config": config,
+            "layers": [config], "subject": { "mediaType": MediaType::OciIndex, "digest": subject, "size": 1 },
+        });
+        let root = Manifest {
+            media_type: MediaType::OciManifest,
+            bytes: serde_json::to_vec(&manifest).unwrap().into(),
+        };
+        pushed.push(root.digest());
+        let blobs = vec![(Descriptor::of(MediaType::Bytes, &empty), BlobSource::Bytes(empty.clone()))];
+        let referrer =
+            ImagePush { repository: repository.clone(), tags: Vec::new(), root, children: Vec::new(), blobs };
+        let job = PushJob { images: vec![referrer], parallel: 1, early: Early::new(), contents: &nothing };
+        push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    }
+    let listed = remote.referrers(&repository, subject).unwrap();
+    assert_eq!(listed.iter().map(|row| row.digest).collect::<Vec<_>>(), pushed);
+    assert_eq!(listed[0].artifact_type.as_deref(), Some("application/spdx+json"));
+}
+
+#[test]
 fn a_password_opens_a_real_registry() {
     let Some(registry) = RealRegistry::start(true) else { return };
     let directory = tempfile::tempdir().unwrap();
