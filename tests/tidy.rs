@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("image", &["plan"]),
     ("report", &[]),
     ("system", &["tar"]),
-    ("archive", &["system"]),
+    ("archive", &["image", "system"]),
     ("base", &["system", "tar"]),
     ("builder", &["system", "spec"]),
     ("engine", &["system"]),

@@ -41,6 +41,10 @@ pub(super) enum Command {
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
     Schema(SchemaArguments),
+    /// Copy an image as it is between registries, layouts and archives
+    Copy(super::copy::CopyArguments),
+    /// Show an image without pulling its layers
+    Inspect(super::inspect::InspectArguments),
     /// Count, prune and check what is kept from builds
     Cache(CacheArguments),
 }
@@ -121,7 +125,7 @@ pub(super) struct BuildArguments {
     pub(super) keep_going: bool,
 }
 
-fn tag(text: &str) -> Result<String, &'static str> {
+pub(super) fn tag(text: &str) -> Result<String, &'static str> {
     if is_tag(text) {
         Ok(text.to_owned())
     } else {

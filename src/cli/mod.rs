@@ -2,7 +2,9 @@
 
 mod args;
 mod cache;
+mod copy;
 mod failure;
+mod inspect;
 pub mod progress;
 mod run;
 pub mod style;

@@ -17,7 +17,7 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, verbs};
+use super::{cache, copy, inspect, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::prepare::Machine;
@@ -65,6 +65,8 @@ pub fn main() -> ExitCode {
         Command::Lock(arguments) => verbs::lock(&settings, &arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
+        Command::Copy(arguments) => copy::run(&settings, &arguments),
+        Command::Inspect(arguments) => inspect::run(&settings, &arguments),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),
     };
     let exit = outcome.unwrap_or_else(|errors| failure::report(&errors, settings.tails()));

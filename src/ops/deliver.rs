@@ -18,7 +18,7 @@ use crate::registry::{
 use crate::spec::ImageSpec;
 
 /// Blobs on their way at once, whatever the number of processors: a registry is waited for, not computed.
-const UPLOADS: usize = 4;
+pub(super) const UPLOADS: usize = 4;
 
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
@@ -54,7 +54,7 @@ pub struct Push<'scope, 'env> {
 
 /// Does `work` with a push that may begin meanwhile; ends when nothing is on its way any more.
 pub fn with_push<T>(machine: &Machine<'_>, work: impl FnOnce(&Push<'_, '_>) -> T) -> T {
-    let watcher = Watcher { machine, state: Mutex::default() };
+    let watcher = Watcher::new(machine);
     std::thread::scope(|scope| {
         let uploads = registry::Uploads::new(scope, machine.registry, &watcher, UPLOADS);
         work(&Push { machine, watcher: &watcher, uploads })
@@ -166,7 +166,7 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
 }
 
 /// Sums up what is sent to each repository. Says nothing before everything that is to be sent is known.
-struct Watcher<'a> {
+pub(super) struct Watcher<'a> {
     machine: &'a Machine<'a>,
     state: Mutex<Sums>,
 }
@@ -182,7 +182,11 @@ struct Sums {
     told: BTreeSet<String>,
 }
 
-impl Watcher<'_> {
+impl<'a> Watcher<'a> {
+    pub(super) fn new(machine: &'a Machine<'a>) -> Self {
+        Self { machine, state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, Sums> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,6 +10,8 @@ pub mod cache;
 pub mod closure;
 pub mod compile;
 pub mod contents;
+/// `imgpack copy`.
+pub mod copy;
 pub mod deliver;
 /// Why a command did not do all that was asked.
 pub mod error;
@@ -17,13 +19,17 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod files;
+pub mod graph;
 pub mod history;
 pub mod image_record;
 pub mod inputs;
+/// `imgpack inspect`.
+pub mod inspect;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
 pub mod pack;
 pub mod pins;
+pub mod place;
 pub mod prepare;
 pub mod press;
 pub mod result;

@@ -6,12 +6,15 @@ mod bases;
 mod builders;
 mod cache;
 mod closure;
+mod copy;
 mod disk;
 mod env;
 #[path = "../registry/fake.rs"]
 #[allow(dead_code, reason = "faults are not played here")]
 mod fake;
 mod fresh;
+mod graph;
+mod inspect;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
