@@ -327,7 +327,8 @@ impl LocalImage {
             members.insert(digest, layer.clone());
             layers.push(Descriptor { media_type, digest, size });
         }
-        let contents = ManifestLayers { config: Descriptor::of(MediaType::OciConfig, &config), layers };
+        let config_row = Descriptor::of(MediaType::OciConfig, &config);
+        let contents = ManifestLayers { config: config_row, layers, urls: BTreeMap::new() };
         let manifest =
             manifest_document(&contents, &BTreeMap::new(), false).map_err(|error| form(error.to_string()))?;
         let Descriptor { media_type, digest, size } = manifest.descriptor;

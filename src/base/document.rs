@@ -14,6 +14,7 @@ pub(super) const DOCUMENT_LIMIT: u64 = 4 << 20;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawDocument {
+    pub(super) schema_version: Option<u64>,
     pub(super) media_type: Option<String>,
     pub(super) manifests: Option<Vec<RawDescriptor>>,
     pub(super) config: Option<RawDescriptor>,
@@ -31,6 +32,9 @@ pub(super) struct RawDescriptor {
     pub(super) platform: Option<RawPlatform>,
     #[serde(default, deserialize_with = "null_is_default")]
     pub(super) annotations: BTreeMap<String, String>,
+    /// Where else it may be had, of layers that are not to be distributed.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub(super) urls: Vec<String>,
 }
 
 /// A platform as others write it.
@@ -59,14 +63,19 @@ impl RawDocument {
         {
             return Err(BaseError::MediaType { base: import.base.to_owned(), media_type: text.clone() });
         }
+        if document.schema_version == Some(1) {
+            let reason = "it is of schema 1: images of that age have to be pushed anew";
+            return Err(import.document(what, reason));
+        }
         let said = document.media_type.as_deref().and_then(MediaType::parse);
         // One that is both means one thing to one reader and another to the next (image-spec, CVE-2021-41190).
         match (document.manifests, document.config, document.layers) {
             (Some(manifests), None, None) if said.is_none_or(MediaType::is_index) => {
                 Ok(Parsed::Index(manifests))
             }
-            (None, Some(config), Some(layers)) if said.is_none_or(MediaType::is_manifest) => {
-                Ok(Parsed::Manifest { config, layers })
+            // Go's encoder writes an empty list as `null`.
+            (None, Some(config), layers) if said.is_none_or(MediaType::is_manifest) => {
+                Ok(Parsed::Manifest { config, layers: layers.unwrap_or_default() })
             }
             (None, None, _) => {
                 Err(import.document(what, "it is neither an index nor a manifest of schema 2"))
@@ -97,6 +106,15 @@ impl RawDescriptor {
 }
 
 impl RawPlatform {
+    /// Whether it says nothing, as some writers of lists leave it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.os.is_empty() && self.architecture.is_empty()
+    }
+
+    pub(super) fn has_variant(&self) -> bool {
+        self.variant.as_deref().is_some_and(|variant| !variant.is_empty())
+    }
+
     pub(super) fn text(&self) -> String {
         match self.variant.as_deref() {
             None | Some("") => format!("{}/{}", self.os, self.architecture),

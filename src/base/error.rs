@@ -79,6 +79,22 @@ pub enum BaseError {
         #[source]
         source: BoxError,
     },
+    /// A layer that is not to be distributed, and that the registry does not have.
+    #[error(
+        "cannot get the layer {layer} of {base}, which is not to be distributed: it is at {}",
+        urls.first().map_or("no address", String::as_str)
+    )]
+    Elsewhere {
+        /// The base.
+        base: String,
+        /// The layer's blob.
+        layer: BlobDigest,
+        /// Where it is to be had, as its descriptor says.
+        urls: Vec<String>,
+        /// Why it cannot be had from where the base is.
+        #[source]
+        source: BoxError,
+    },
     /// The store failed.
     #[error("cannot keep a blob of {base}")]
     Store {
@@ -144,8 +160,14 @@ impl BaseError {
     /// The way out, where one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MediaType { base, media_type } if media_type.ends_with("+zstd") => Some(format!(
-                "zstd layers are not supported yet; copy {base} with gzip layers and use the copy"
+            Self::MediaType { base, media_type } if media_type.contains("manifest.v1+") => {
+                Some(format!("images of that age have to be pushed anew: copy {base} with a tool of today"))
+            }
+            Self::Platform { base, platform, found } if !found.is_empty() => {
+                Some(format!("leave {platform} out of `platforms`, or choose another base than {base}"))
+            }
+            Self::Elsewhere { base, .. } => Some(format!(
+                "only registries are read: push the layer to where {base} is, or choose another base"
             )),
             Self::Ambiguous { .. } => Some("keep one image in it".to_owned()),
             _ => None,

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use super::blobs::{Fetch, bring, read_document};
+use super::blobs::{Fetch, bring_all, read_document};
 use super::config::{CONFIG_LIMIT, ParsedConfig};
-use super::document::{DOCUMENT_LIMIT, Parsed, RawDescriptor, RawDocument};
+use super::document::{DOCUMENT_LIMIT, Parsed, RawDescriptor, RawDocument, RawPlatform};
 use super::error::BaseError;
 use super::facts::ChainFacts;
 use super::import::Import;
-use crate::model::{BaseConfig, BaseFacts, BlobDigest, Descriptor, Layer, MediaType};
+use crate::model::{BaseConfig, BaseFacts, BlobDigest, Descriptor, Layer, MediaType, Repository};
 
 /// How deep indexes may stand in each other.
 const INDEX_DEPTH: usize = 4;
@@ -14,11 +14,11 @@ const INDEX_DEPTH: usize = 4;
 const LOOK_LIMIT: usize = 64;
 
 /// A base, ready to be built on.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseImage {
     /// What its config says.
     pub config: BaseConfig,
-    /// Its layers, the lowest first. Their blobs never change; their descriptors have OCI media types.
+    /// Its layers, the lowest first; whether they are in the store, [`Import::layers`] says. Their blobs never change; their descriptors have OCI media types.
     pub layers: Vec<BaseLayer>,
     /// Its merged tree.
     pub facts: BaseFacts,
@@ -26,6 +26,11 @@ pub struct BaseImage {
     pub name: Option<String>,
     /// `org.opencontainers.image.base.digest`: of the platform's manifest, where it has one.
     pub digest: Option<BlobDigest>,
+    /// Digest of everything that reading its layers tells, which their blobs decide: the same on every machine, for the
+    /// lock. `None` for built-in bases.
+    pub facts_digest: Option<BlobDigest>,
+    /// The repository that has its layers, where it came from one.
+    pub repository: Option<Repository>,
 }
 
 /// A layer of a base.
@@ -35,6 +40,9 @@ pub struct BaseLayer {
     pub layer: Layer,
     /// What the base's history says of it.
     pub created_by: Option<String>,
+    /// Where a layer is to be had that is not to be distributed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
 }
 
 /// An index or manifest that was asked for.
@@ -63,6 +71,21 @@ pub(super) struct Manifest {
     pub(super) digest: BlobDigest,
     pub(super) config: Descriptor,
     pub(super) layers: Vec<Descriptor>,
+    /// Addresses of the layers that are not to be distributed.
+    pub(super) urls: BTreeMap<BlobDigest, Vec<String>>,
+}
+
+impl Manifest {
+    /// Says of a layer that is not to be distributed where it is.
+    fn elsewhere(&self, error: BaseError) -> BaseError {
+        match error {
+            BaseError::Fetch { base, digest, source } => match self.urls.get(&digest) {
+                Some(urls) => BaseError::Elsewhere { base, layer: digest, urls: urls.clone(), source },
+                None => BaseError::Fetch { base, digest, source },
+            },
+            other => other,
+        }
+    }
 }
 
 /// Looks for the image of a platform.
@@ -93,15 +116,29 @@ impl Search<'_, '_> {
             }
             Parsed::Index(manifests) => Ok(self.pick(&manifests, depth)?.map(|(_, manifest)| manifest)),
             Parsed::Manifest { config, layers } => {
-                let config = config.checked(self.import)?;
-                if config.media_type != MediaType::OciConfig {
+                let is_image =
+                    MediaType::parse(&config.media_type).map(MediaType::to_oci) == Some(MediaType::OciConfig);
+                // Signatures and other artifacts may stand in an index too.
+                if !is_image && depth > 0 && !trusted {
+                    return Ok(None);
+                }
+                if !is_image {
                     return Err(self.import.document(what, "its config is not that of an image"));
                 }
+                let config = config.checked(self.import)?;
                 if !trusted && !self.is_wanted(&config)? {
                     return Ok(None);
                 }
-                let layers = layers.iter().map(|layer| self.layer(what, layer)).collect::<Result<_, _>>()?;
-                Ok(Some(Manifest { digest: BlobDigest::of(bytes), config, layers }))
+                let mut urls = BTreeMap::new();
+                let mut checked = Vec::with_capacity(layers.len());
+                for layer in layers {
+                    let descriptor = self.layer(what, &layer)?;
+                    if descriptor.media_type.is_foreign() {
+                        urls.insert(descriptor.digest, layer.urls);
+                    }
+                    checked.push(descriptor);
+                }
+                Ok(Some(Manifest { digest: BlobDigest::of(bytes), config, layers: checked, urls }))
             }
         }
     }
@@ -123,7 +160,7 @@ impl Search<'_, '_> {
             }
             match &entry.platform {
                 // BuildKit's layouts put an index below the top one, some with and some without a platform.
-                Some(platform) if kind.is_some_and(MediaType::is_manifest) => {
+                Some(platform) if kind.is_some_and(MediaType::is_manifest) && !platform.is_empty() => {
                     if wanted.matches(&platform.os, &platform.architecture, platform.variant.as_deref()) {
                         said.push(entry);
                     } else {
@@ -133,6 +170,8 @@ impl Search<'_, '_> {
                 _ => silent.push(entry),
             }
         }
+        // Exactly this platform comes before what is taken for it (arm64/v8 for arm64).
+        said.sort_by_key(|entry| entry.platform.as_ref().is_some_and(RawPlatform::has_variant));
         for (entry, trusted) in
             said.into_iter().map(|entry| (entry, true)).chain(silent.into_iter().map(|entry| (entry, false)))
         {
@@ -164,14 +203,11 @@ impl Search<'_, '_> {
 
     fn layer(&self, what: &str, layer: &RawDescriptor) -> Result<Descriptor, BaseError> {
         let descriptor = layer.checked(self.import)?;
-        match descriptor.media_type {
-            MediaType::OciLayerTar | MediaType::OciLayerGzip => Ok(descriptor),
-            MediaType::OciLayerZstd => Err(BaseError::MediaType {
-                base: self.import.base.to_owned(),
-                media_type: layer.media_type.clone(),
-            }),
-            other => Err(self.import.document(what, format!("it has a layer of the type `{other}`"))),
+        if descriptor.media_type.is_layer() {
+            return Ok(descriptor);
         }
+        let reason = format!("it has a layer of the type `{}`", descriptor.media_type);
+        Err(self.import.document(what, reason))
     }
 
     /// The error where nothing was found.
@@ -192,9 +228,13 @@ pub(super) fn load(
 ) -> Result<BaseImage, BaseError> {
     let bytes = read_document(import, &manifest.config, CONFIG_LIMIT, fetch)?;
     let parsed = ParsedConfig::parse(import, &format!("the config {}", manifest.config.digest), &bytes)?;
-    let mut base = assemble(import, parsed, &manifest.layers, fetch)?;
+    let mut base =
+        assemble(import, parsed, &manifest.layers, fetch).map_err(|error| manifest.elsewhere(error))?;
     base.name = name.map(str::to_owned);
     base.digest = Some(manifest.digest);
+    for layer in &mut base.layers {
+        layer.urls = manifest.urls.get(&layer.layer.descriptor.digest).cloned().unwrap_or_default();
+    }
     Ok(base)
 }
 
@@ -218,16 +258,10 @@ pub(super) fn assemble(
             return Err(import.document("the manifest", reason));
         }
     }
-    let noted = ChainFacts::noted(import, layers);
-    if import.layers || noted.is_none() {
-        for layer in layers {
-            bring(import, layer, fetch)?;
-        }
+    if import.layers {
+        bring_all(import, layers, fetch)?;
     }
-    let known = match noted {
-        Some(facts) => facts,
-        None => ChainFacts::read(import, layers)?,
-    };
+    let known = ChainFacts::of(import, layers, fetch)?;
     let mut history = created_by.into_iter();
     let mut joined = Vec::with_capacity(layers.len());
     for ((descriptor, said), facts) in layers.iter().zip(&diff_ids).zip(&known.layers) {
@@ -246,7 +280,8 @@ pub(super) fn assemble(
             unpacked: facts.unpacked,
             entries: facts.entries,
         };
-        joined.push(BaseLayer { layer, created_by: history.next().flatten() });
+        joined.push(BaseLayer { layer, created_by: history.next().flatten(), urls: Vec::new() });
     }
-    Ok(BaseImage { config, layers: joined, facts: known.facts, name: None, digest: None })
+    let facts_digest = known.digest;
+    Ok(BaseImage { config, layers: joined, facts: known.facts, facts_digest, ..BaseImage::default() })
 }

@@ -16,8 +16,8 @@ pub struct Import<'a> {
     pub platform: Platform,
     /// Where blobs and facts are kept.
     pub store: &'a dyn BlobStore,
-    /// Whether every layer's blob has to be in the store afterwards. Without it, layers whose facts are known are not
-    /// fetched (a push to where the base already is).
+    /// Whether every layer's blob has to be in the store afterwards. Without it, a layer is read once, as it comes, and
+    /// not kept, and not even that where its facts are known.
     pub layers: bool,
     /// Stops long work.
     pub cancel: &'a Cancel,
@@ -57,7 +57,7 @@ impl<'a> Import<'a> {
         self.cancel.watched(reader)
     }
 
-    /// Puts a file that is a layer into the store: gzip as it is, a plain tar compressed. `open` opens it, more than
+    /// Puts a file that is a layer into the store: gzip and zstd as they are, a plain tar compressed. `open` opens it, more than
     /// once; `what` names it.
     pub(super) fn layer_file<'f>(
         &self,
@@ -69,9 +69,13 @@ impl<'a> Import<'a> {
         let read = |source| self.layer_failed(what, tar::TarError::Read { position: 0, source });
         let (packing, _) = tar::open_packed(self.watched(open()?)).map_err(failed)?;
         let (digest, size) = Hasher::read_all(self.watched(open()?)).map_err(read)?;
-        if packing == Packing::Gzip {
-            let descriptor =
-                Descriptor { media_type: MediaType::OciLayerGzip, digest: BlobDigest(digest), size };
+        let packed = match packing {
+            Packing::Plain => None,
+            Packing::Gzip => Some(MediaType::OciLayerGzip),
+            Packing::Zstd => Some(MediaType::OciLayerZstd),
+        };
+        if let Some(media_type) = packed {
+            let descriptor = Descriptor { media_type, digest: BlobDigest(digest), size };
             super::blobs::bring(self, &descriptor, &|_, writer| {
                 let mut reader = open()?;
                 io::copy(&mut reader, writer)?;

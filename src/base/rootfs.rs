@@ -1,18 +1,18 @@
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
-use super::blobs::Compressor;
+use super::blobs::{BoxError, Compressor};
 use super::error::BaseError;
 use super::facts::ChainFacts;
 use super::image::{BaseImage, BaseLayer};
 use super::import::Import;
-use crate::model::{BaseConfig, BaseFacts, FactKind, ImagePath, Layer};
+use crate::model::{BaseConfig, BaseFacts, Descriptor, FactKind, ImagePath, Layer};
 use crate::system::fs;
 
 /// Where programs are looked for, as in Docker's own default and in Alpine's and Debian's official images.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Makes a base of a root file system in a tar, as Alpine and others publish them. A gzip file is the layer as it is, a
+/// Makes a base of a root file system in a tar, as Alpine and others publish them. A file in gzip or zstd is the layer as it is, a
 /// plain tar is compressed once.
 ///
 /// Its config is that of Alpine's official image: `PATH`, and `/bin/sh` as the command where there is one. It has neither
@@ -27,21 +27,22 @@ pub fn from_rootfs(
         Ok(Box::new(BufReader::with_capacity(64 * 1024, file)) as Box<dyn Read + Send>)
     };
     let descriptor = import.layer_file("the file", compressor, &open)?;
-    let known = match ChainFacts::noted(import, &[descriptor]) {
-        Some(facts) => facts,
-        None => ChainFacts::read(import, &[descriptor])?,
-    };
+    // It is in the store by now.
+    let gone = |_: &Descriptor, _: &mut dyn Write| -> Result<(), BoxError> { Err("it is gone".into()) };
+    let known = ChainFacts::of(import, &[descriptor], &gone)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let layers = known.layers.iter().map(|facts| BaseLayer {
         layer: Layer { descriptor, diff_id: facts.diff_id, unpacked: facts.unpacked, entries: facts.entries },
         created_by: Some(format!("rootfs {name}")),
+        urls: Vec::new(),
     });
     let config = BaseConfig {
         env: vec![("PATH".to_owned(), DEFAULT_PATH.to_owned())],
         cmd: has_shell(&known.facts).then(|| vec!["/bin/sh".to_owned()]),
         ..BaseConfig::default()
     };
-    Ok(BaseImage { config, layers: layers.collect(), facts: known.facts, name: None, digest: None })
+    let (layers, facts_digest) = (layers.collect(), known.digest);
+    Ok(BaseImage { config, layers, facts: known.facts, facts_digest, ..BaseImage::default() })
 }
 
 fn has_shell(facts: &BaseFacts) -> bool {

@@ -14,13 +14,30 @@ pub(super) const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Debug, Default)]
 pub struct Host {
     environment: BTreeMap<OsString, OsString>,
+    offline: bool,
     without_network: OnceLock<Vec<OsString>>,
 }
 
 impl Host {
     /// A host with this environment (`std::env::vars_os()`).
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self { environment: environment.into_iter().collect(), without_network: OnceLock::new() }
+        Self {
+            environment: environment.into_iter().collect(),
+            offline: false,
+            without_network: OnceLock::new(),
+        }
+    }
+
+    /// The same host, on which the fetch phase too may ask nobody: what the tools have kept has to do.
+    #[must_use]
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    /// Whether nobody may be asked.
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
     }
 
     /// The whole environment: for asking a tool how it would be reached, never for a build.

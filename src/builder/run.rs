@@ -106,10 +106,8 @@ impl<'a> Runner<'a> {
     ) -> Result<(), BuilderError> {
         let shown = show(&command);
         self.write(&format!("$ {shown}"));
-        let mut words: Vec<OsString> = match command.phase {
-            Phase::Make => self.host.without_network(self.cancel).to_vec(),
-            Phase::Fetch => Vec::new(),
-        };
+        let fetches = command.phase == Phase::Fetch && !self.host.is_offline();
+        let mut words = if fetches { Vec::new() } else { self.host.without_network(self.cancel).to_vec() };
         words.push(command.program.into());
         words.extend(command.args.into_iter().map(|argument| argument.value));
         let invocation = Invocation {
@@ -148,7 +146,10 @@ impl<'a> Runner<'a> {
             phase: command.phase.name(),
             command: shown,
             status: status.to_string(),
-            hint: hint(&tail),
+            hint: hint(&tail).or_else(|| {
+                let kept = command.phase == Phase::Fetch && self.host.is_offline();
+                kept.then(|| "run once without --offline: what is downloaded then is kept".to_owned())
+            }),
             tail,
             log: self.log.clone(),
         })))

@@ -9,6 +9,9 @@ use crate::archive::Destination;
 use crate::model::{Identity, Platform, Size, is_tag};
 use crate::ops::cache::Kind;
 
+use super::lock::LockArguments;
+use super::outdated::OutdatedArguments;
+
 /// Small, reproducible, multi-arch container images of a whole repository, without a daemon.
 #[derive(Debug, Parser)]
 #[command(name = "imgpack", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -37,6 +40,8 @@ pub(super) enum Command {
     Explain(ExplainArguments),
     /// Pin what images are built with, in imgpack.lock
     Lock(LockArguments),
+    /// Show which rows of imgpack.lock are behind what there is now
+    Outdated(OutdatedArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
@@ -47,6 +52,19 @@ pub(super) enum Command {
     Inspect(super::inspect::InspectArguments),
     /// Count, prune and check what is kept from builds
     Cache(CacheArguments),
+}
+
+impl Command {
+    /// Whether no request may leave.
+    pub(super) fn is_offline(&self) -> bool {
+        match self {
+            Self::Build(arguments) => arguments.offline,
+            Self::Plan(arguments) => arguments.offline,
+            Self::Explain(arguments) => arguments.offline,
+            Self::Lock(arguments) => arguments.offline,
+            _ => false,
+        }
+    }
 }
 
 /// Which images.
@@ -120,6 +138,10 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) locked: bool,
 
+    /// Let no request leave: everything has to be in the cache
+    #[arg(long, conflicts_with = "push")]
+    pub(super) offline: bool,
+
     /// After a failure finish what does not depend on it; nothing is tagged then
     #[arg(long)]
     pub(super) keep_going: bool,
@@ -147,6 +169,10 @@ pub(super) struct PlanArguments {
     /// Fail where imgpack.lock does not pin what a build would use
     #[arg(long)]
     pub(super) locked: bool,
+
+    /// Let no request leave: everything has to be in the cache
+    #[arg(long)]
+    pub(super) offline: bool,
 }
 
 /// `explain`
@@ -159,18 +185,10 @@ pub(super) struct ExplainArguments {
     /// Fail where imgpack.lock does not pin what a build would use
     #[arg(long)]
     pub(super) locked: bool,
-}
 
-/// `lock`
-#[derive(Debug, Args)]
-pub(super) struct LockArguments {
-    /// Which images.
-    #[command(flatten)]
-    pub(super) selection: Selection,
-
-    /// Only the toolchains, as they are installed here [default: all there is to pin, which so far is this]
+    /// Let no request leave: everything has to be in the cache
     #[arg(long)]
-    pub(super) toolchains: bool,
+    pub(super) offline: bool,
 }
 
 /// `check`

@@ -55,7 +55,7 @@ impl Exit {
 
 /// The exit code of an error.
 fn exit(error: &Error) -> Exit {
-    match &*error.kind {
+    match error.kind.own() {
         ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
         ErrorKind::Spec(_)
         | ErrorKind::Lock(_)
@@ -81,9 +81,10 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Local(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
+        ErrorKind::Gone { .. } => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
         ErrorKind::Cancelled(_) => Exit::Interrupted,
-        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) => Exit::Bug,
+        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
     }
 }
 
@@ -92,7 +93,9 @@ fn base_exit(error: &BaseError) -> Exit {
         BaseError::Store { .. } => Exit::Machine,
         BaseError::Io(error) if !error.is_not_found() => Exit::Machine,
         // What a layout of the workspace has not is no matter of the network.
-        BaseError::Fetch { source, .. } => source.downcast_ref().map_or(Exit::Usage, registry_exit),
+        BaseError::Fetch { source, .. } | BaseError::Elsewhere { source, .. } => {
+            source.downcast_ref().map_or(Exit::Usage, registry_exit)
+        }
         BaseError::Cancelled(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }
@@ -133,10 +136,13 @@ fn builder_exit(error: &BuilderError) -> Exit {
 
 /// The way out of an error, where one is known.
 fn hint(error: &Error) -> Option<String> {
-    match &*error.kind {
+    match error.kind.own() {
         ErrorKind::Usage { hint, .. } => hint.clone(),
         ErrorKind::Select(error) => error.hint(),
         ErrorKind::Lock(error) => Some(error.hint().to_owned()),
+        ErrorKind::Gone { reference, .. } => {
+            Some(format!("`imgpack lock --upgrade {reference}` pins what the tag is now"))
+        }
         ErrorKind::Tree(TreeError::Missing { path, nearest: None }) if is_beside(path, &error.context) => {
             Some("paths are relative to the file that they are written in".to_owned())
         }

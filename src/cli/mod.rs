@@ -5,6 +5,8 @@ mod cache;
 mod copy;
 mod failure;
 mod inspect;
+mod lock;
+mod outdated;
 pub mod progress;
 mod run;
 pub mod style;

@@ -17,13 +17,13 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, copy, inspect, verbs};
+use super::{cache, copy, inspect, lock, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
-use crate::registry::{Remote, RemoteConfig};
+use crate::registry::{Offline, Registry, Remote, RemoteConfig};
 use crate::spec::{self, ImageSpec, SetArg, Workspace};
 use crate::store::Store;
 use crate::system::Cancel;
@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) environment: BTreeMap<OsString, OsString>,
     pub(super) workspace: Option<PathBuf>,
     pub(super) quiet: bool,
+    /// No request may leave.
+    pub(super) offline: bool,
     pub(super) cancel: Cancel,
     /// Whether the output of the builder that failed stands right above.
     failure_above: Arc<AtomicBool>,
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         environment: std::env::vars_os().collect(),
         workspace: arguments.workspace,
         quiet: arguments.quiet,
+        offline: arguments.command.is_offline(),
         cancel: cancel.clone(),
         failure_above: Arc::default(),
     };
@@ -62,7 +65,8 @@ pub fn main() -> ExitCode {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
         Command::Plan(arguments) => verbs::plan(&settings, &arguments),
         Command::Explain(arguments) => verbs::explain(&settings, &arguments),
-        Command::Lock(arguments) => verbs::lock(&settings, &arguments),
+        Command::Lock(arguments) => lock::run(&settings, &arguments),
+        Command::Outdated(arguments) => outdated::run(&settings, &arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Copy(arguments) => copy::run(&settings, &arguments),
@@ -220,11 +224,12 @@ impl Settings {
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)
             .or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
-        let registry = Remote::new(RemoteConfig {
+        let remote = Remote::new(RemoteConfig {
             docker_config,
             cancel: self.cancel.clone(),
             ..RemoteConfig::default()
         });
+        let registry: &dyn Registry = if self.offline { &Offline } else { &remote };
         let jobs = Self::jobs(jobs);
         verb(&Machine {
             root,
@@ -232,7 +237,7 @@ impl Settings {
             environment: self.environment.clone(),
             observer: &*observer,
             cancel: &self.cancel,
-            registry: &registry,
+            registry,
             jobs,
             press: Press::new(jobs),
         })

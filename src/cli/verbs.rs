@@ -4,22 +4,18 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::args::{
-    BuildArguments, CheckArguments, ExplainArguments, Format, LockArguments, PlanArguments, Selection,
-};
+use super::args::{BuildArguments, CheckArguments, ExplainArguments, Format, PlanArguments, Selection};
 use super::cache;
 use super::failure::Exit;
 use super::progress::Mode;
 use super::run::{Settings, print, remark};
 use crate::archive::Form;
 use crate::engine::Engine;
-use crate::lock::LOCK_FILE;
 use crate::model::{Layer, Size};
 use crate::ops::build::{Built, build as build_images};
 use crate::ops::deliver::{self, Push};
 use crate::ops::error::Error;
 use crate::ops::explain::{Explanation, LayerStep, Step, explain as explain_images};
-use crate::ops::lock::lock as lock_images;
 use crate::ops::prepare::{BuildOptions, Machine};
 use crate::ops::{files, result};
 use crate::report::{Report, TextOptions};
@@ -51,6 +47,8 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
         created,
         keep_going: arguments.keep_going,
         locked: arguments.locked,
+        offline: arguments.offline,
+        layers: arguments.load || !arguments.outputs.is_empty(),
     };
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());
@@ -205,27 +203,6 @@ pub(super) fn check(settings: &Settings, arguments: &CheckArguments) -> Outcome 
     Ok(Exit::Done)
 }
 
-/// `imgpack lock`
-pub(super) fn lock(settings: &Settings, arguments: &LockArguments) -> Outcome {
-    let LockArguments { selection, toolchains: _ } = arguments;
-    let root = settings.root().map_err(one)?;
-    let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
-    let specs = Settings::select(&workspace, selection).map_err(one)?;
-    let options = BuildOptions { platforms: selection.platforms.clone(), ..BuildOptions::default() };
-    let locked = settings
-        .with_machine(root, selection.jobs, Mode::Quiet, |machine| Ok(lock_images(machine, specs, &options)))
-        .map_err(one)??;
-    if !settings.quiet {
-        locked.changes.iter().for_each(|change| remark(&format!("{LOCK_FILE}: {change}")));
-        match (locked.created, locked.changes.is_empty()) {
-            (true, true) => remark(&format!("{LOCK_FILE}: made; there is nothing to pin")),
-            (false, true) => remark(&format!("{LOCK_FILE}: unchanged")),
-            _ => {}
-        }
-    }
-    Ok(Exit::Done)
-}
-
 fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
@@ -242,7 +219,9 @@ pub(super) fn schema() -> Outcome {
 /// `imgpack plan`
 pub(super) fn plan(settings: &Settings, arguments: &PlanArguments) -> Outcome {
     let selection = &arguments.selection;
-    explained(settings, selection, arguments.locked, |root, specs, explanations| {
+    let (locked, offline) = (arguments.locked, arguments.offline);
+    let options = BuildOptions { locked, offline, ..BuildOptions::default() };
+    explained(settings, selection, options, |root, specs, explanations| {
         let mut text = String::new();
         for explanation in explanations {
             plan_text(&mut text, explanation, specs);
@@ -258,7 +237,9 @@ pub(super) fn plan(settings: &Settings, arguments: &PlanArguments) -> Outcome {
 
 /// `imgpack explain`
 pub(super) fn explain(settings: &Settings, arguments: &ExplainArguments) -> Outcome {
-    explained(settings, &arguments.selection, arguments.locked, |_, _, explanations| {
+    let (locked, offline) = (arguments.locked, arguments.offline);
+    let options = BuildOptions { locked, offline, ..BuildOptions::default() };
+    explained(settings, &arguments.selection, options, |_, _, explanations| {
         let mut text = String::new();
         explanations.iter().for_each(|explanation| explain_text(&mut text, explanation));
         Ok(text)
@@ -268,13 +249,13 @@ pub(super) fn explain(settings: &Settings, arguments: &ExplainArguments) -> Outc
 fn explained(
     settings: &Settings,
     selection: &Selection,
-    locked: bool,
+    mut options: BuildOptions,
     words: impl FnOnce(&Path, &[ImageSpec], &[Explanation]) -> Result<String, Error>,
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
     let specs = Settings::select(&workspace, selection).map_err(one)?;
-    let options = BuildOptions { platforms: selection.platforms.clone(), locked, ..BuildOptions::default() };
+    options.platforms.clone_from(&selection.platforms);
     let (explanations, errors) = settings
         .with_machine(root.clone(), selection.jobs, Mode::Quiet, |machine| {
             explain_images(machine, specs.clone(), &options)

@@ -8,7 +8,7 @@ use oci_spec::image::{
 
 use super::ImageError;
 use super::json::canonical_json;
-use crate::model::{Architecture, Descriptor, Document, MediaType, Platform};
+use crate::model::{Architecture, BlobDigest, Descriptor, Document, MediaType, Platform};
 
 /// What a manifest names.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct ManifestLayers {
     pub config: Descriptor,
     /// The layers, the lowest first.
     pub layers: Vec<Descriptor>,
+    /// Where those are to be had that are not to be distributed (image-spec, descriptor.md, `urls`).
+    pub urls: BTreeMap<BlobDigest, Vec<String>>,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,8 +34,12 @@ pub fn manifest_document(
     let layers = contents
         .layers
         .iter()
-        .map(|layer| descriptor(layer, None, docker, "manifest"))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|layer| {
+            let mut row = descriptor(layer, None, docker, "manifest")?;
+            row.set_urls(contents.urls.get(&layer.digest).cloned());
+            Ok(row)
+        })
+        .collect::<Result<Vec<_>, ImageError>>()?;
     let mut manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(OciMediaType::from(media_type.as_str()))
@@ -114,6 +120,7 @@ mod tests {
         ManifestLayers {
             config: Descriptor::of(MediaType::OciConfig, b"config"),
             layers: vec![Descriptor::of(MediaType::OciLayerGzip, b"layer")],
+            urls: BTreeMap::new(),
         }
     }
 

@@ -37,6 +37,14 @@ pub enum LockError {
         /// What the row is about.
         kind: Kind,
     },
+    /// A digest that is none.
+    #[error("{LOCK_FILE}:{line}: the value of `{what}` is not a digest, `sha256:` and 64 hex digits")]
+    Digest {
+        /// The line, from 1.
+        line: usize,
+        /// Kind, name and field.
+        what: String,
+    },
     /// Two lines that contradict each other.
     #[error("{LOCK_FILE}:{line}: another value for `{what}` than in line {first}")]
     Twice {
@@ -61,9 +69,9 @@ impl LockError {
         match self {
             Self::Newer { .. } | Self::Kind { .. } => "install the imgpack that wrote it, or a newer one",
             Self::Unmerged { .. } | Self::Twice { .. } => {
-                "keep the lines of one side and run `imgpack lock`, which sets right what this machine knows"
+                "keep the lines of one side, and run `imgpack lock`, which adds what is missing"
             }
-            Self::Version { .. } | Self::Row { .. } => {
+            Self::Version { .. } | Self::Row { .. } | Self::Digest { .. } => {
                 "take the committed file back, or remove it and run `imgpack lock`"
             }
         }

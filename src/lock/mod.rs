@@ -3,23 +3,38 @@
 //! ```text
 //! # Written by `imgpack lock`; commit it.
 //! version 1
+//! builtin static version 1
+//! image docker.io/library/alpine:3.20 digest sha256:0a4eaa0eecf5f8c050e5bba433f58c052be7587ee8af3e8b3910ef9ab5fbe9f5
 //! toolchain go version 1.24.4
 //! ```
 //! One fact a line, `KIND NAME FIELD VALUE`, sorted; the value is the rest of the line. A line stands for itself, so
 //! that lines of two branches merge without a thought. A new kind of row is a new version of the file.
 
+mod change;
 mod error;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use change::{Change, differences, short};
 pub use error::LockError;
+
+use crate::model::BlobDigest;
 
 /// The file's name, at the root of the workspace.
 pub const LOCK_FILE: &str = "imgpack.lock";
 
 /// The newest version that is understood, and the one that is written.
 pub const VERSION: u32 = 1;
+
+/// The field of what an image or file is.
+pub const DIGEST: &str = "digest";
+
+/// The beginning of a field for the facts of a base: `facts/linux/amd64`.
+pub const FACTS: &str = "facts/";
+
+/// The field of what a data set or toolchain is.
+pub const VERSION_FIELD: &str = "version";
 
 const HEAD: &str = "# Written by `imgpack lock`; commit it.";
 
@@ -44,7 +59,13 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    fn as_str(self) -> &'static str {
+    /// Whether its rows say digests.
+    fn has_digests(self) -> bool {
+        matches!(self, Self::File | Self::Image)
+    }
+
+    /// The word that its rows begin with.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "builtin",
             Self::File => "file",
@@ -67,15 +88,6 @@ pub type Row = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
     rows: BTreeMap<(Kind, String), Row>,
-}
-
-/// A row that is another than before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    kind: Kind,
-    name: String,
-    before: Option<Row>,
-    after: Row,
 }
 
 impl Lock {
@@ -112,6 +124,10 @@ impl Lock {
             if name.is_empty() || field.is_empty() || value.is_empty() {
                 return Err(LockError::Row { line: number, kind });
             }
+            let is_digest = kind.has_digests() && (field == DIGEST || field.starts_with(FACTS));
+            if is_digest && value.parse::<BlobDigest>().is_err() {
+                return Err(LockError::Digest { line: number, what: format!("{kind} {name} {field}") });
+            }
             let first = *said.entry((kind, name, field)).or_insert(number);
             let row = lock.rows.entry((kind, name.to_owned())).or_default();
             let known = row.entry(field.to_owned()).or_insert_with(|| value.to_owned());
@@ -128,12 +144,36 @@ impl Lock {
         self.rows.get(&(kind, name.to_owned()))
     }
 
+    /// All rows, in their order in the file.
+    pub fn rows(&self) -> impl Iterator<Item = (Kind, &str, &Row)> {
+        self.rows.iter().map(|((kind, name), row)| (*kind, name.as_str(), row))
+    }
+
     /// Pins facts under a name, in place of those that are there; what that changed.
     ///
     /// Names and fields are words without blanks, values single lines that are not empty.
     pub fn pin(&mut self, kind: Kind, name: &str, row: Row) -> Option<Change> {
         let before = self.rows.insert((kind, name.to_owned()), row.clone());
-        (before.as_ref() != Some(&row)).then(|| Change { kind, name: name.to_owned(), before, after: row })
+        (before.as_ref() != Some(&row)).then(|| Change::new(kind, name, before, Some(row)))
+    }
+
+    /// Adds what is not there: a row, or further fields of one that contradicts none of them. `None` also where the row
+    /// says otherwise, and stays.
+    pub fn add(&mut self, kind: Kind, name: &str, row: Row) -> Option<Change> {
+        let mut whole = row;
+        if let Some(known) = self.row(kind, name) {
+            if known.iter().any(|(field, value)| whole.get(field).is_some_and(|other| other != value)) {
+                return None;
+            }
+            whole.extend(known.clone());
+        }
+        self.pin(kind, name, whole)
+    }
+
+    /// Takes a row out; what that changed.
+    pub fn drop_row(&mut self, kind: Kind, name: &str) -> Option<Change> {
+        let before = self.rows.remove(&(kind, name.to_owned()))?;
+        Some(Change::new(kind, name, Some(before), None))
     }
 }
 
@@ -157,36 +197,6 @@ impl fmt::Display for Lock {
         }
         Ok(())
     }
-}
-
-/// `toolchain go: version 1.24.4`, `toolchain go: version 1.24.4 → 1.25.0`
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.kind, self.name)?;
-        let Some(before) = &self.before else {
-            return match self.after.get("version") {
-                Some(version) => write!(f, "version {version}"),
-                None => f.write_str("new"),
-            };
-        };
-        f.write_str(&differences(before, &self.after))
-    }
-}
-
-/// The fields in which two rows differ: `version 1.24.4 → 1.25.0, std none → x`.
-pub fn differences(before: &Row, after: &Row) -> String {
-    let mut fields: Vec<&String> = before.keys().chain(after.keys()).collect();
-    fields.sort();
-    fields.dedup();
-    // The version says most.
-    fields.sort_by_key(|field| *field != "version");
-    let said = |row: &Row, field: &str| row.get(field).cloned().unwrap_or_else(|| "none".to_owned());
-    fields
-        .into_iter()
-        .filter(|field| before.get(*field) != after.get(*field))
-        .map(|field| format!("{field} {} → {}", said(before, field), said(after, field)))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 #[cfg(test)]
@@ -217,6 +227,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_never_changes_what_is_there() {
+        let digest = |n: u8| BlobDigest::of(&[n]).to_string();
+        let mut lock = Lock::default();
+        let mut add = |facts: &[(&str, &str)]| {
+            lock.add(Kind::Image, "x:1", row(facts)).map(|change| change.to_string())
+        };
+        let (one, two) = (digest(1), digest(2));
+        assert_eq!(add(&[(DIGEST, &one)]).unwrap(), "image x:1: sha256:4bf5122f3445…");
+        assert_eq!(add(&[(DIGEST, &one)]), None);
+        let facts = [(DIGEST, &*one), ("facts/linux/amd64", &*two)];
+        assert_eq!(add(&facts).unwrap(), "image x:1: facts/linux/amd64 added");
+        assert_eq!(add(&[(DIGEST, &two)]), None, "another digest");
+        assert_eq!(add(&[(DIGEST, &two), ("facts/linux/arm64", &one)]), None, "facts of another image");
+        assert_eq!(lock.row(Kind::Image, "x:1"), Some(&row(&facts)));
+        let changed = lock.pin(Kind::Image, "x:1", row(&[(DIGEST, &two)])).unwrap();
+        assert_eq!(changed.to_string(), "image x:1: sha256:4bf5122f3445… → sha256:dbc1b4c900ff…");
+        let dropped = lock.drop_row(Kind::Image, "x:1").unwrap();
+        assert_eq!(dropped.to_string(), "image x:1: dropped, nothing asks for it");
+        assert_eq!(lock.drop_row(Kind::Image, "x:1"), None);
+        assert_eq!(lock, Lock::default());
+    }
+
+    #[test]
     fn order_blanks_comments_and_repeated_lines_mean_nothing() {
         let text =
             "\r\n# mine\nversion 1\n\n toolchain b v  2 3 \r\ntoolchain a v 1\n# end\ntoolchain b v 2 3\n";
@@ -242,6 +275,14 @@ mod tests {
             ("version 1\nbase x y z", "imgpack.lock:2: `base` is no kind of row of version 1"),
             ("version 1\ntoolchain go version", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
             ("version 1\ntoolchain  version 1", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
+            (
+                "version 1\nimage x:1 digest sha256:00",
+                "imgpack.lock:2: the value of `image x:1 digest` is not a digest, `sha256:` and 64 hex digits",
+            ),
+            (
+                "version 1\nimage x:1 facts/linux/amd64 1",
+                "imgpack.lock:2: the value of `image x:1 facts/linux/amd64` is not a digest, `sha256:` and 64 hex digits",
+            ),
             ("version 1\ntoolchain", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
             ("version 1\n<<<<<<< HEAD\n", "imgpack.lock:2: a merge was not finished here"),
             (

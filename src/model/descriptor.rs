@@ -17,6 +17,12 @@ pub enum MediaType {
     OciLayerGzip,
     /// Zstandard OCI layer.
     OciLayerZstd,
+    /// Uncompressed OCI layer that is not to be distributed.
+    OciForeignTar,
+    /// Gzip OCI layer that is not to be distributed.
+    OciForeignGzip,
+    /// Zstandard OCI layer that is not to be distributed.
+    OciForeignZstd,
     /// Docker manifest list.
     DockerIndex,
     /// Docker manifest, schema 2.
@@ -27,23 +33,32 @@ pub enum MediaType {
     DockerLayerTar,
     /// Gzip Docker layer.
     DockerLayerGzip,
+    /// Uncompressed Docker layer that is not to be distributed.
+    DockerForeignTar,
+    /// Gzip Docker layer that is not to be distributed.
+    DockerForeignGzip,
     /// Bytes of any other type, which are only carried: the document that names them has the type's text.
     Bytes,
 }
 
 impl MediaType {
-    const TEXTS: [(Self, &'static str); 12] = [
+    const TEXTS: [(Self, &'static str); 17] = [
         (Self::OciIndex, "application/vnd.oci.image.index.v1+json"),
         (Self::OciManifest, "application/vnd.oci.image.manifest.v1+json"),
         (Self::OciConfig, "application/vnd.oci.image.config.v1+json"),
         (Self::OciLayerTar, "application/vnd.oci.image.layer.v1.tar"),
         (Self::OciLayerGzip, "application/vnd.oci.image.layer.v1.tar+gzip"),
         (Self::OciLayerZstd, "application/vnd.oci.image.layer.v1.tar+zstd"),
+        (Self::OciForeignTar, "application/vnd.oci.image.layer.nondistributable.v1.tar"),
+        (Self::OciForeignGzip, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
+        (Self::OciForeignZstd, "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"),
         (Self::DockerIndex, "application/vnd.docker.distribution.manifest.list.v2+json"),
         (Self::DockerManifest, "application/vnd.docker.distribution.manifest.v2+json"),
         (Self::DockerConfig, "application/vnd.docker.container.image.v1+json"),
         (Self::DockerLayerTar, "application/vnd.docker.image.rootfs.diff.tar"),
         (Self::DockerLayerGzip, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        (Self::DockerForeignTar, "application/vnd.docker.image.rootfs.foreign.diff.tar"),
+        (Self::DockerForeignGzip, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
         (Self::Bytes, "application/octet-stream"),
     ];
 
@@ -67,9 +82,23 @@ impl MediaType {
         matches!(self, Self::OciManifest | Self::DockerManifest)
     }
 
-    /// Whether this is a layer of an image.
+    /// Whether this is a layer that registries are not to be given, only its address (image-spec, layer.md,
+    /// "Non-Distributable Layers").
+    pub fn is_foreign(self) -> bool {
+        matches!(
+            self,
+            Self::OciForeignTar
+                | Self::OciForeignGzip
+                | Self::OciForeignZstd
+                | Self::DockerForeignTar
+                | Self::DockerForeignGzip
+        )
+    }
+
+    /// Whether this is a layer of any kind.
     pub fn is_layer(self) -> bool {
-        matches!(self.to_oci(), Self::OciLayerTar | Self::OciLayerGzip | Self::OciLayerZstd)
+        let plain = matches!(self.to_oci(), Self::OciLayerTar | Self::OciLayerGzip | Self::OciLayerZstd);
+        plain || self.is_foreign()
     }
 
     /// The OCI twin of a Docker layer, config, manifest or list; OCI types are their own twins.
@@ -81,6 +110,8 @@ impl MediaType {
             Self::DockerConfig => Self::OciConfig,
             Self::DockerLayerTar => Self::OciLayerTar,
             Self::DockerLayerGzip => Self::OciLayerGzip,
+            Self::DockerForeignTar => Self::OciForeignTar,
+            Self::DockerForeignGzip => Self::OciForeignGzip,
             other => other,
         }
     }
@@ -93,7 +124,9 @@ impl MediaType {
             Self::OciConfig => Self::DockerConfig,
             Self::OciLayerTar => Self::DockerLayerTar,
             Self::OciLayerGzip => Self::DockerLayerGzip,
-            Self::OciLayerZstd => return None,
+            Self::OciForeignTar => Self::DockerForeignTar,
+            Self::OciForeignGzip => Self::DockerForeignGzip,
+            Self::OciLayerZstd | Self::OciForeignZstd => return None,
             other => other,
         })
     }

@@ -11,7 +11,7 @@ use crate::base::{self, BaseImage};
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
 use crate::model::{
     BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
-    Platform,
+    Platform, Repository,
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
@@ -36,7 +36,7 @@ pub struct PlannedImage {
     pub volatile: bool,
 }
 
-/// One image for one platform, with everything stored.
+/// One image for one platform, with everything stored but layers of a registry's base.
 #[derive(Debug, Clone)]
 pub struct FinishedImage {
     /// For which platform.
@@ -60,6 +60,12 @@ pub struct FinishedLayer {
     pub title: String,
     /// The layer.
     pub layer: Layer,
+    /// The repository that has it, of a layer of a base that need not be in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Repository>,
+    /// Where a layer is to be had that is not to be distributed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
 }
 
 /// Where the artefact of a builder goes: the spec's place, or `/app/<name>`.
@@ -148,12 +154,15 @@ pub fn finish_image(
     let docker = spec.docker_media_types;
     let base_layers = planned.base.layers.iter().map(|layer| {
         let title = layer.created_by.clone().unwrap_or_default();
-        FinishedLayer { class: Class::Base, title, layer: layer.layer }
+        let (from, urls) = (planned.base.repository.clone(), layer.urls.clone());
+        FinishedLayer { class: Class::Base, title, layer: layer.layer, from, urls }
     });
     let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
         class: plan.class,
         title: plan.title.clone(),
         layer: *layer,
+        from: None,
+        urls: Vec::new(),
     });
     let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
     let rows: Vec<ConfigLayer> = layers
@@ -175,6 +184,11 @@ pub fn finish_image(
     let contents = ManifestLayers {
         config: config.descriptor,
         layers: layers.iter().map(|layer| layer.layer.descriptor).collect(),
+        urls: layers
+            .iter()
+            .filter(|layer| !layer.urls.is_empty())
+            .map(|layer| (layer.layer.descriptor.digest, layer.urls.clone()))
+            .collect(),
     };
     let manifest = manifest_document(&contents, &own, docker)?;
     Ok(FinishedImage { platform: planned.platform, config, manifest, layers, annotations })

@@ -1,12 +1,14 @@
 //! The bases of a command, each read once for each platform.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
-use super::event::Event;
 use super::pack::pack_layer;
+use super::pins::Pins;
 use super::prepare::Machine;
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
@@ -16,7 +18,8 @@ use crate::base::{
     static_base,
 };
 use crate::model::{
-    BaseFacts, BlobDigest, Class, Compression, Descriptor, ImageRef, KeyDigest, MediaType, Platform,
+    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
+    Repository,
 };
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
@@ -30,19 +33,23 @@ fn compressor_name() -> String {
 }
 
 /// Raised when reading the same file gives another base.
-const BASE_NOTE: &str = "1";
+const BASE_NOTE: &str = "2";
 
 /// The bases of one command.
 pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
+    pins: &'a Pins<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    /// What the tags of a registry named when they were first asked for: the same for all platforms.
-    resolved: Slots<String, BlobDigest>,
-    /// Why a tag could not be asked for, by its base and platform, until that is told.
-    unresolved: Mutex<BTreeMap<(String, Platform), Error>>,
+    /// What references of a registry stand for, pinned or first asked for: the same for all platforms. Nor is what could
+    /// not be found out asked again.
+    resolved: Slots<String, Result<BlobDigest, Arc<ErrorKind>>>,
     documents: Slots<BlobDigest, Arc<[u8]>>,
-    blobs: Slots<BlobDigest, ()>,
+    /// Blobs and notes of bases that were brought.
+    blobs: Slots<Digest, ()>,
+    downloads: Downloads<'a>,
+    /// Whether a local output needs every layer.
+    layers: bool,
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
@@ -70,20 +77,22 @@ impl<K: Ord, T: Clone> Slots<K, T> {
 }
 
 impl<'a> Bases<'a> {
-    /// No bases yet.
-    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>) -> Self {
+    /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
+    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>, layers: bool) -> Self {
         Self {
             machine,
             sources,
+            pins,
             loaded: Slots::default(),
             resolved: Slots::default(),
-            unresolved: Mutex::default(),
             documents: Slots::default(),
             blobs: Slots::default(),
+            downloads: Downloads::new(machine.observer),
+            layers,
         }
     }
 
-    /// The base of `spec` for a platform, its layers in the store.
+    /// The base of `spec` for a platform. Its layers are in the store, but for those of a registry's base.
     pub fn load(&self, spec: &ImageSpec, platform: Platform) -> Result<Arc<BaseImage>, Error> {
         let name = name(&spec.base);
         let slot = match spec.base {
@@ -113,13 +122,7 @@ impl<'a> Bases<'a> {
             }
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
-                match self.resolved(text, &reference) {
-                    Ok(digest) => digest.to_string(),
-                    Err(error) => {
-                        self.unresolved.lock().ok()?.insert((text.clone(), platform), error);
-                        return None;
-                    }
-                }
+                self.resolved(text, &reference).ok()?.to_string()
             }
         };
         Some(format!("{} {what} {}", name(&spec.base), compressor_name()))
@@ -149,22 +152,26 @@ impl<'a> Bases<'a> {
         Ok(base)
     }
 
-    /// What a reference names: its own digest, else what its tag is now.
+    /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.
     fn resolved(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        self.resolved.get(text.to_owned(), || {
-            let digest = self.machine.registry.resolve(reference)?.digest;
-            self.machine.observer.event(Event::Note(format!("{text} is {digest} now (there is no lock)")));
-            Ok(digest)
-        })
+        let Ok(known) = self.resolved.get(text.to_owned(), || {
+            Ok::<_, Infallible>(self.pins.image(text, reference).map_err(|error| Arc::from(error.kind)))
+        });
+        known.map_err(|kind| ErrorKind::Shared(kind).into())
     }
 
     fn read(&self, base: &Base, name: &str, platform: Platform) -> Result<BaseImage, Error> {
-        let store = StoreForBases { store: self.machine.store, blobs: &self.blobs };
-        let import =
-            Import { base: name, platform, store: &store, layers: true, cancel: self.machine.cancel };
+        let reference: Option<ImageRef> = match base {
+            Base::Registry(text) => Some(text.parse().map_err(ErrorKind::from)?),
+            _ => None,
+        };
+        let from = reference.as_ref().map(|reference| (&self.downloads, reference.repository()));
+        let store = StoreForBases { store: self.machine.store, blobs: &self.blobs, from };
+        let layers = self.layers || from.is_none();
+        let import = Import { base: name, platform, store: &store, layers, cancel: self.machine.cancel };
         let framing = Framing::new(Compression::GZIP);
         let name_of_method = compressor_name();
         let press = &self.machine.press;
@@ -185,7 +192,7 @@ impl<'a> Bases<'a> {
                 })?;
                 from_rootfs(&import, &self.sources.located(file)?, &compressor)?
             }
-            Base::Registry(reference) => self.pulled(&import, reference)?,
+            Base::Registry(text) => self.pulled(&import, text)?,
         })
     }
 
@@ -204,21 +211,16 @@ impl<'a> Bases<'a> {
         for layer in &planned {
             let Machine { store, press, cancel, .. } = self.machine;
             let (layer, _) = pack_layer(store, press, layer, Compression::default(), false, cancel)?;
-            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")) });
+            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")), urls: Vec::new() });
         }
-        Ok(BaseImage { config, layers, facts, name: None, digest: None })
+        Ok(BaseImage { config, layers, facts, ..BaseImage::default() })
     }
 
-    /// A base of a registry: what its tag or digest names now, with every blob that the store does not have.
+    /// A base of a registry: what its tag or digest names now. Documents are kept; of layers what [`Import::layers`] says.
     fn pulled(&self, import: &Import<'_>, text: &str) -> Result<BaseImage, Error> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
         let registry = self.machine.registry;
         let store = self.machine.store;
-        let told =
-            self.unresolved.lock().ok().and_then(|mut all| all.remove(&(text.to_owned(), import.platform)));
-        if let Some(error) = told {
-            return Err(error);
-        }
         let digest = self.resolved(text, &reference)?;
         let repository = reference.repository();
         let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
@@ -252,16 +254,19 @@ impl<'a> Bases<'a> {
                 })?;
                 return Ok(writer.write_all(&bytes)?);
             }
-            Ok(registry.blob(repository, blob, writer)?)
+            Ok(registry.blob(repository, blob, &mut self.downloads.counted(repository, blob, writer))?)
         };
         let bytes = match document(digest) {
             Ok(bytes) => bytes,
             Err(error) => match error.downcast::<crate::registry::RegistryError>() {
-                Ok(error) => return Err((*error).into()),
+                Ok(error) => return Err(self.pins.gone(text, (*error).into())),
                 Err(error) => return Err(Error::usage(error.to_string())),
             },
         };
-        Ok(from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)?)
+        let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
+            .map_err(|error| self.pins.gone(text, error.into()))?;
+        base.repository = Some(repository.clone());
+        Ok(base)
     }
 }
 
@@ -327,7 +332,9 @@ fn compress(
 /// The store as bases see it.
 struct StoreForBases<'a> {
     store: &'a Store,
-    blobs: &'a Slots<BlobDigest, ()>,
+    blobs: &'a Slots<Digest, ()>,
+    /// Where layers come from.
+    from: Option<(&'a Downloads<'a>, &'a Repository)>,
 }
 
 impl BlobStore for StoreForBases<'_> {
@@ -337,10 +344,16 @@ impl BlobStore for StoreForBases<'_> {
 
     fn once(
         &self,
-        digest: &BlobDigest,
+        digest: &Digest,
         work: &mut dyn FnMut() -> Result<(), BaseError>,
     ) -> Result<(), BaseError> {
         self.blobs.get(*digest, work)
+    }
+
+    fn expect(&self, layers: &[Descriptor]) {
+        if let Some((downloads, repository)) = self.from {
+            downloads.expect(repository, layers);
+        }
     }
 
     fn put(

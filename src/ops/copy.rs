@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::deliver::{UPLOADS, Watcher};
+use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
 use super::event::Event;
 use super::graph::{Graph, Node, Origin, Referrers, carried, is_image_config};
@@ -342,23 +343,31 @@ fn write(
     names: Vec<String>,
 ) -> Result<Copied, Error> {
     let docker = place.form == Form::DockerArchive;
-    // A Docker archive's config is read before.
-    let sizes = graph.blobs.values().filter(|row| !(docker && is_image_config(row))).map(|row| row.size);
-    let total = sizes.sum();
+    let image = if docker { Some(docker_image(origin, graph, names.clone())?) } else { None };
+    // A Docker archive's config is read by now.
+    let rows: Vec<&RawDescriptor> =
+        graph.blobs.values().filter(|row| !(docker && is_image_config(row))).collect();
     let sent: Mutex<(u64, usize)> = Mutex::default();
+    let downloads = Downloads::new(machine.observer);
+    if let Origin::Registry(_, repository) = origin {
+        let blobs: Vec<_> = rows.iter().map(|row| carried(row)).collect();
+        downloads.expect(repository, &blobs);
+    }
     let send = |digest: &BlobDigest, sink: &mut dyn std::io::Write| {
         let row = graph.blobs.get(digest).ok_or_else(|| format!("{digest} is not known"))?;
-        origin.send(row, sink).map_err(boxed)?;
+        match origin {
+            Origin::Registry(_, repository) => {
+                origin.send(row, &mut downloads.counted(repository, &carried(row), sink)).map_err(boxed)?;
+            }
+            Origin::Local(_) => origin.send(row, sink).map_err(boxed)?,
+        }
         let mut sent = sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *sent = (sent.0 + row.size, sent.1 + 1);
-        let sent = sent.0;
-        machine.observer.event(Event::Upload { repository: place.to_string(), sent, total });
         Ok(())
     };
     let send: SendBlob<'_> = &send;
     let mut reference = format!("{place}@{}", graph.root);
-    if docker {
-        let image = docker_image(origin, graph, names)?;
+    if let Some(image) = image {
         archive::write_docker_image(place, &image, send, machine.cancel)?;
         reference = place.to_string();
     } else {
@@ -401,6 +410,13 @@ fn docker_image(origin: &Origin<'_>, graph: &Graph, names: Vec<String>) -> Resul
     match images.as_slice() {
         [one] => {
             let Some(config) = &one.parts.config else { return Err(Error::bug("an image without config")) };
+            if let Some(layer) = one.parts.layers.iter().find(|layer| graph.absent.contains(&layer.digest)) {
+                return Err(Error::usage(format!(
+                    "the layer {} of {} is kept elsewhere, and a docker-archive holds whole images",
+                    layer.digest,
+                    origin.place()
+                )));
+            }
             let config = origin.small(config)?.into();
             Ok(DockerImage { names, config, layers: one.parts.layers.clone() })
         }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::build::{Built, BuiltImage};
 use super::contents::contents;
+use super::downloads::bring_layers;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
@@ -22,6 +23,7 @@ pub(super) const UPLOADS: usize = 4;
 
 /// Writes the images to `destination`.
 pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) -> Result<(), Error> {
+    bring_layers(machine, built)?;
     let outputs = outputs(built);
     let open = |digest: &BlobDigest| -> io::Result<_> {
         machine.store.open_blob(digest).map_err(|error| error.source)
@@ -31,6 +33,7 @@ pub fn write(machine: &Machine<'_>, built: &Built, destination: &Destination) ->
 
 /// Streams the images into an engine; what it took.
 pub fn load(machine: &Machine<'_>, built: &Built, engine: &Engine) -> Result<Vec<String>, Error> {
+    bring_layers(machine, built)?;
     let outputs = outputs(built);
     let open = |digest: &BlobDigest| -> io::Result<_> {
         machine.store.open_blob(digest).map_err(|error| error.source)
@@ -121,7 +124,16 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
         blobs.insert(config.descriptor.digest, (config.descriptor, BlobSource::Bytes(config.bytes.clone())));
         for layer in &platform.layers {
             let descriptor = layer.layer.descriptor;
-            let source = BlobSource::File(machine.store.blob_path(&descriptor.digest));
+            if descriptor.media_type.is_foreign() {
+                continue;
+            }
+            let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
+            let source = match &layer.from {
+                Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
+                    BlobSource::Registry(from.clone())
+                }
+                _ => stored(),
+            };
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }

@@ -3,8 +3,8 @@ use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
-use crate::lock::LockError;
-use crate::model::ReferenceError;
+use crate::lock::{LOCK_FILE, LockError};
+use crate::model::{BlobDigest, ReferenceError};
 use crate::plan::{ComposeError, LayerError, SettingsError};
 use crate::registry::RegistryError;
 use crate::spec::{Problems, SelectError, Site};
@@ -51,6 +51,18 @@ pub enum ErrorKind {
     /// The lock file.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// An image that is pinned, and that its registry does not have.
+    #[error("{LOCK_FILE} pins {reference} to {digest}, which {registry} no longer has")]
+    Gone {
+        /// The name of the row.
+        reference: String,
+        /// The pinned digest.
+        digest: BlobDigest,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        source: RegistryError,
+    },
     /// The sources on the disk.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -102,6 +114,9 @@ pub enum ErrorKind {
     /// A file of this machine.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// What several images wait for.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Self>),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -113,6 +128,16 @@ pub enum ErrorKind {
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
         Self { tasks: Vec::new(), context: Vec::new(), kind: Box::new(error.into()) }
+    }
+}
+
+impl ErrorKind {
+    /// What happened, also where several images share it.
+    pub fn own(&self) -> &Self {
+        match self {
+            Self::Shared(kind) => kind.own(),
+            kind => kind,
+        }
     }
 }
 
@@ -169,7 +194,7 @@ impl Error {
     /// Whether it only says that somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(
-            &*self.kind,
+            self.kind.own(),
             ErrorKind::Cancelled(_)
                 | ErrorKind::Base(BaseError::Cancelled(_))
                 | ErrorKind::Builder(BuilderError::Cancelled(_))

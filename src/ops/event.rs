@@ -84,6 +84,15 @@ pub enum Event {
         /// Bytes to send.
         total: u64,
     },
+    /// Bytes on their way from a registry: layers of bases.
+    Download {
+        /// Where from (`docker.io/library/debian`).
+        repository: String,
+        /// Bytes that came so far; falls back when something has to be read again.
+        received: u64,
+        /// Bytes that are going to come, as far as is known.
+        total: u64,
+    },
     /// Something the user should know that is no error.
     Note(String),
     /// Something that is probably not what the user wants.

@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::system::FileStat;
 
 /// Raised when a record of this form would mean something else.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 /// One image for one platform, as it was finished.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -76,7 +76,7 @@ impl ImageRecord {
     }
 }
 
-/// An image that an earlier command finished, all of whose layers are stored.
+/// An image that an earlier command finished, all of whose own layers are stored.
 #[derive(Debug, Clone)]
 pub struct Recalled {
     /// The image.
@@ -89,8 +89,12 @@ impl Recalled {
     /// The image of a key, where it is known and whole.
     pub fn find(store: &Store, key: &KeyDigest, platform: Platform) -> Option<Self> {
         let record: ImageRecord = store.record(key)?;
-        let there = |descriptor: &Descriptor| store.has_blob(&descriptor.digest, descriptor.size);
-        if !record.layers.iter().all(|layer| there(&layer.layer.descriptor)) {
+        // Layers of a registry's base are brought when they are needed.
+        let there = |layer: &FinishedLayer| {
+            let Descriptor { digest, size, .. } = layer.layer.descriptor;
+            layer.from.is_some() || store.has_blob(&digest, size)
+        };
+        if !record.layers.iter().all(there) {
             return None;
         }
         let image = record.image(platform)?;

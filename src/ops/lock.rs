@@ -1,64 +1,155 @@
-use std::collections::BTreeMap;
+//! `imgpack lock`: pins what images are built with beside their sources.
+
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bases::Bases;
 use super::error::Error;
-use super::prepare::{BuildOptions, Machine, Session};
+use super::pins::{Pins, Upgrade, differs};
+use super::prepare::{BuildOptions, Machine, Session, Target};
 use crate::builder;
-use crate::lock::{Change, Kind, LOCK_FILE, Lock, Row};
-use crate::spec::ImageSpec;
-use crate::system::fs;
+use crate::lock::{Change, DIGEST, Kind, LOCK_FILE, Lock, Row};
+use crate::spec::{Base, Build, ImageSpec};
+use crate::system::{fs, lock::lock_directory, parallel};
+
+/// What is asked of `imgpack lock`.
+#[derive(Debug, Clone, Default)]
+pub struct LockOptions {
+    /// Rows that are set anew.
+    pub upgrade: Upgrade,
+    /// Nothing but toolchains.
+    pub only_toolchains: bool,
+    /// The images are all that there are: rows that none of them asks for go.
+    pub whole: bool,
+}
 
 /// What `imgpack lock` did.
 #[derive(Debug)]
 pub struct Locked {
-    /// The rows that are new or others than before.
+    /// The rows that are others than before.
     pub changes: Vec<Change>,
+    /// Toolchains that are pinned as they were, though others are installed.
+    pub kept: Vec<String>,
     /// Whether the file was not there before.
     pub created: bool,
 }
 
-/// Pins what the images of `specs` are built with on this machine. Other rows stay; with any error all do.
+/// Pins what the images of `specs` are built with. Rows that are there stay as they are but those of `upgrade`; with any
+/// error all do.
 pub fn lock(
     machine: &Machine<'_>,
     specs: Vec<ImageSpec>,
     options: &BuildOptions,
+    wanted: &LockOptions,
 ) -> Result<Locked, Vec<Error>> {
     let one = |error| vec![error];
-    let session = Session::new(machine, options).map_err(one)?;
+    let pins = Pins::to_write(machine, wanted.upgrade.clone()).map_err(one)?;
+    let session = Session::with(machine, options, pins);
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    let mut errors: Vec<Error> = Vec::new();
-    for target in session.targets(&specs).map_err(one)? {
-        machine.cancel.check().map_err(|error| one(error.into()))?;
-        let Some(build) = &target.spec.build else { continue };
-        let found = session.toolchain(&target.spec, build, target.task.platform, &mut rows);
-        errors.extend(found.err().map(|error| error.of(&target.task)));
+    let targets = session.targets(&specs).map_err(one)?;
+    let bases = session.bases();
+    let done = parallel(machine.jobs, &targets, |target| {
+        session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))
+    });
+    let mut kept = Vec::new();
+    let mut errors = Vec::new();
+    for result in done {
+        match result {
+            Ok(remark) => kept.extend(remark),
+            Err(error) => errors.push(error),
+        }
+    }
+    if let Some(unknown) = session.unknown(&wanted.upgrade) {
+        errors.push(unknown);
     }
     if !errors.is_empty() {
         return Err(errors);
     }
-    let created = !machine.root.join(LOCK_FILE).exists();
-    let changes = update(&machine.root, Kind::Toolchain, rows).map_err(one)?;
-    Ok(Locked { changes, created })
+    kept.sort();
+    kept.dedup();
+    let found = session.pins.found();
+    let asked = session.pins.asked();
+    let mut changes = Vec::new();
+    let created = change(machine, Missing::IsMade, |lock| {
+        for ((kind, name), row) in found {
+            let whole = merged(lock.row(kind, &name), row, wanted.upgrade.takes(kind, &name));
+            changes.extend(whole.and_then(|row| lock.pin(kind, &name, row)));
+        }
+        if wanted.whole && !wanted.only_toolchains {
+            // Toolchains of other machines are asked for there.
+            let is_left =
+                |kind, name: &str| kind != Kind::Toolchain && !asked.contains(&(kind, name.to_owned()));
+            let left: Vec<(Kind, String)> = lock
+                .rows()
+                .filter(|(kind, name, _)| is_left(*kind, name))
+                .map(|(kind, name, _)| (kind, name.to_owned()))
+                .collect();
+            changes.extend(left.iter().filter_map(|(kind, name)| lock.drop_row(*kind, name)));
+        }
+    })
+    .map_err(one)?;
+    Ok(Locked { changes, kept, created })
+}
+
+/// What becomes of a row: what is found of the same image completes it; else what is there stays, unless it is upgraded.
+fn merged(known: Option<&Row>, found: Row, upgraded: bool) -> Option<Row> {
+    let Some(known) = known else { return Some(found) };
+    if known.get(DIGEST).is_some_and(|digest| found.get(DIGEST) == Some(digest)) {
+        let mut whole = known.clone();
+        whole.extend(found);
+        return Some(whole);
+    }
+    upgraded.then_some(found)
 }
 
 impl Session<'_> {
-    /// Adds the row of a builder's toolchain.
-    fn toolchain(
-        &self,
-        spec: &ImageSpec,
-        build: &crate::spec::Build,
-        platform: crate::model::Platform,
-        rows: &mut BTreeMap<String, Row>,
-    ) -> Result<(), Error> {
-        let project = self.sources.project(spec, build)?;
+    /// Looks at everything that one image is built with, and has it pinned; a remark where a pin is kept.
+    fn pin(&self, target: &Target, bases: &Bases<'_>, wanted: &LockOptions) -> Result<Option<String>, Error> {
+        self.machine.cancel.check()?;
+        if !wanted.only_toolchains {
+            self.pins.data_set(&target.spec)?;
+            if let Base::Registry(_) = target.spec.base {
+                bases.load(&target.spec, target.task.platform)?;
+            }
+        }
+        target.spec.build.as_ref().map_or(Ok(None), |build| self.pin_toolchain(target, build))
+    }
+
+    fn pin_toolchain(&self, target: &Target, build: &Build) -> Result<Option<String>, Error> {
+        let project = self.sources.project(&target.spec, build)?;
+        let platform = target.task.platform;
         let name = builder::toolchain(build, platform, &project)?;
+        let pinned = self.pins.toolchain(&name)?;
         let cancel = self.machine.cancel;
-        // Also where the row is known: each project may refuse the tool.
-        let tool = builder::identify(build, platform, &project, &self.host, &self.caches, cancel)?;
-        rows.insert(name, tool.identity.fields);
-        Ok(())
+        let installed = builder::identify(build, platform, &project, &self.host, &self.caches, cancel);
+        match (pinned, installed) {
+            (None, installed) => {
+                self.pins.add(Kind::Toolchain, &name, installed?.identity.fields);
+                Ok(None)
+            }
+            (Some(pinned), Ok(installed)) if pinned != installed.identity => {
+                Ok(Some(differs(&name, &pinned, &installed.identity)))
+            }
+            // A pinned tool may be missing where somebody pins other things.
+            (Some(_), _) => Ok(None),
+        }
+    }
+
+    /// The error where something is to be upgraded that no image asked for.
+    fn unknown(&self, upgrade: &Upgrade) -> Option<Error> {
+        let asked = self.pins.asked();
+        let is_known = |wanted: &&String| {
+            *wanted == "all" || asked.iter().any(|(kind, name)| Upgrade::names(wanted, *kind, name))
+        };
+        let unknown = upgrade.names.iter().find(|wanted| !is_known(wanted))?;
+        let names: Vec<&str> = asked.iter().map(|(_, name)| name.as_str()).collect();
+        Some(Error::usage_with_hint(
+            format!("--upgrade {unknown}: no image is built with that"),
+            match names.as_slice() {
+                [] => "nothing is pinned for these images".to_owned(),
+                names => format!("known are all, {}", names.join(", ")),
+            },
+        ))
     }
 }
 
@@ -71,15 +162,35 @@ pub fn read(root: &Path) -> Result<Option<Lock>, Error> {
     }
 }
 
-/// Puts rows into the lock file, which appears whole; what that changed. Without a change the file is not touched, but
-/// made where there is none.
-pub fn update(root: &Path, kind: Kind, rows: BTreeMap<String, Row>) -> Result<Vec<Change>, Error> {
-    let before = read(root)?;
-    let mut lock = before.clone().unwrap_or_default();
-    let changes: Vec<Change> =
-        rows.into_iter().filter_map(|(name, row)| lock.pin(kind, &name, row)).collect();
-    if before.is_none() || !changes.is_empty() {
-        fs::write_atomic(root.join(LOCK_FILE), lock.to_string().as_bytes())?;
+/// What is done where there is no lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is made.
+    IsMade,
+    /// It was taken away meanwhile, and stays away.
+    Stays,
+}
+
+/// Changes the lock file as it is now, while no other command does; whether it was made. It appears whole, and is not
+/// touched where nothing changed.
+pub fn change(
+    machine: &Machine<'_>,
+    missing: Missing,
+    change: impl FnOnce(&mut Lock),
+) -> Result<bool, Error> {
+    // The directory's lock, since the file is replaced. Where a file system has no locks, the moment between reading and
+    // writing stays.
+    let alone = lock_directory(&machine.root, machine.cancel);
+    machine.cancel.check()?;
+    let before = read(&machine.root)?;
+    if before.is_none() && missing == Missing::Stays {
+        return Ok(false);
     }
-    Ok(changes)
+    let mut lock = before.clone().unwrap_or_default();
+    change(&mut lock);
+    if before.as_ref() != Some(&lock) {
+        fs::write_atomic(machine.root.join(LOCK_FILE), lock.to_string().as_bytes())?;
+    }
+    drop(alone);
+    Ok(before.is_none())
 }

@@ -13,6 +13,7 @@ pub mod contents;
 /// `imgpack copy`.
 pub mod copy;
 pub mod deliver;
+mod downloads;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.
@@ -27,6 +28,7 @@ pub mod inputs;
 pub mod inspect;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+pub mod outdated;
 pub mod pack;
 pub mod pins;
 pub mod place;

@@ -1,26 +1,66 @@
-//! The lock file as a build sees it: keys take what is pinned, and what is installed is held against it.
+//! The lock file as a build sees it: what is pinned is used, and what is there is held against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::event::Event;
 use super::lock;
 use super::prepare::Machine;
+use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
-use crate::lock::{Kind, LOCK_FILE, Lock, Row, differences};
+use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
+use crate::model::{BlobDigest, ImageRef, Platform};
+use crate::registry::RegistryError;
+use crate::spec::{Base, ImageSpec};
 
 /// The pins of one command.
 pub struct Pins<'a> {
     machine: &'a Machine<'a>,
     /// `None`: the workspace has no lock file.
     lock: Option<Lock>,
-    /// Whether another tool than the pinned one, or one without a pin, is an error.
-    strict: bool,
+    stance: Stance,
     /// Toolchains of which a warning was told.
     warned: Mutex<BTreeSet<String>>,
-    /// What has no row yet.
-    added: Mutex<BTreeMap<Kind, BTreeMap<String, Row>>>,
+    /// Everything that a row was looked for.
+    asked: Mutex<BTreeSet<(Kind, String)>>,
+    found: Mutex<Rows>,
+}
+
+/// Rows by kind and name.
+pub type Rows = BTreeMap<(Kind, String), Row>;
+
+/// What is done where the lock file says nothing, or something else.
+enum Stance {
+    /// What is found is used.
+    Lenient,
+    /// It is an error.
+    Strict,
+    /// What is found is pinned: `imgpack lock`.
+    Pinning(Upgrade),
+}
+
+/// Which rows `imgpack lock` sets anew; the others only where they are missing.
+#[derive(Debug, Clone, Default)]
+pub struct Upgrade {
+    /// Their names; `all` is all, and the first word of a toolchain's name is every one that begins with it.
+    pub names: Vec<String>,
+    /// All toolchains.
+    pub toolchains: bool,
+}
+
+impl Upgrade {
+    /// Whether a row is set anew.
+    pub fn takes(&self, kind: Kind, name: &str) -> bool {
+        (self.toolchains && kind == Kind::Toolchain)
+            || self.names.iter().any(|wanted| wanted == "all" || Self::names(wanted, kind, name))
+    }
+
+    /// Whether `wanted` is, or begins, the name of a row.
+    pub fn names(wanted: &str, kind: Kind, name: &str) -> bool {
+        let tool = (kind == Kind::Toolchain).then(|| name.split_once('/')).flatten();
+        wanted == name || tool.is_some_and(|(tool, _)| wanted == tool)
+    }
 }
 
 impl<'a> Pins<'a> {
@@ -34,31 +74,139 @@ impl<'a> Pins<'a> {
             ));
         }
         let strict = lock.is_some() && (locked || is_ci(machine));
-        Ok(Self { machine, lock, strict, warned: Mutex::default(), added: Mutex::default() })
+        Ok(Self::new(machine, lock, if strict { Stance::Strict } else { Stance::Lenient }))
     }
 
-    /// What is pinned under a name; `None` where what is found decides.
+    /// The same for who writes it: nothing is missing that cannot be pinned.
+    pub(super) fn to_write(machine: &'a Machine<'a>, upgrade: Upgrade) -> Result<Self, Error> {
+        let lock = lock::read(&machine.root)?.unwrap_or_default();
+        Ok(Self::new(machine, Some(lock), Stance::Pinning(upgrade)))
+    }
+
+    fn new(machine: &'a Machine<'a>, lock: Option<Lock>, stance: Stance) -> Self {
+        let (warned, asked, found) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { machine, lock, stance, warned, asked, found }
+    }
+
+    /// What is pinned under a name; `None` where what is found decides, and is told to [`Self::add`].
     pub fn row(&self, kind: Kind, name: &str) -> Result<Option<&Row>, Error> {
-        let Some(lock) = &self.lock else { return Ok(None) };
-        match lock.row(kind, name) {
-            None if self.strict => Err(Error::usage_with_hint(
+        held(&self.asked).insert((kind, name.to_owned()));
+        let row = self.lock.as_ref().and_then(|lock| lock.row(kind, name));
+        match (&self.stance, row) {
+            (Stance::Strict, None) => Err(Error::usage_with_hint(
                 format!("{LOCK_FILE} has no row `{kind} {name}`"),
                 match kind {
                     Kind::Toolchain => {
-                        "run `imgpack lock --toolchains` where that toolchain is installed, and commit the file"
+                        "run `imgpack lock` where that toolchain is installed, and commit the file"
                     }
                     _ => "run `imgpack lock`, and commit the file",
                 },
             )),
-            row => Ok(row),
+            (Stance::Pinning(upgrade), Some(_)) if upgrade.takes(kind, name) => Ok(None),
+            (_, row) => Ok(row),
         }
     }
 
-    /// Notes what was found for a name without a row. Where there is a lock file, it gets the row.
+    /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
+    /// they are added.
     pub fn add(&self, kind: Kind, name: &str, row: Row) {
         if self.lock.is_some() {
-            let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-            added.entry(kind).or_default().insert(name.to_owned(), row);
+            held(&self.found).entry((kind, name.to_owned())).or_default().extend(row);
+        }
+    }
+
+    /// What a reference of a registry stands for: what is pinned, else what it is now, which is then pinned.
+    pub fn image(&self, text: &str, reference: &ImageRef) -> Result<BlobDigest, Error> {
+        if let Some(row) = self.row(Kind::Image, text)? {
+            let digest = row.get(DIGEST).and_then(|digest| digest.parse().ok());
+            return digest.ok_or_else(|| {
+                Error::usage_with_hint(
+                    format!("{LOCK_FILE}: the row `{} {text}` has no {DIGEST}", Kind::Image),
+                    format!("`imgpack lock --upgrade {text}` sets it"),
+                )
+            });
+        }
+        let digest = self.machine.registry.resolve(reference)?.digest;
+        if self.lock.is_none() {
+            let note = format!("{text} is {digest} now (there is no lock)");
+            self.machine.observer.event(Event::Note(note));
+        }
+        self.add(Kind::Image, text, Row::from([(DIGEST.to_owned(), digest.to_string())]));
+        Ok(digest)
+    }
+
+    /// Holds the facts of a base, as this imgpack reads them, against those of its row. `image`: what the base is.
+    pub fn facts(
+        &self,
+        text: &str,
+        image: BlobDigest,
+        platform: Platform,
+        facts: BlobDigest,
+    ) -> Result<(), Error> {
+        let field = format!("{FACTS}{platform}");
+        let row = self.lock.as_ref().and_then(|lock| lock.row(Kind::Image, text));
+        let pinned = row.filter(|row| row.get(DIGEST).is_some_and(|digest| *digest == image.to_string()));
+        let known = pinned.and_then(|row| row.get(&field));
+        let writes = matches!(self.stance, Stance::Pinning(_));
+        if let Some(known) = known.filter(|known| !writes && **known != facts.to_string()) {
+            return Err(Error::usage_with_hint(
+                format!(
+                    "{LOCK_FILE} pins {text} with the facts {known} for {platform}, and this imgpack reads {facts} of it"
+                ),
+                "the lock was written by another imgpack: run `imgpack lock`, and commit the file",
+            ));
+        }
+        if known.is_none_or(|known| *known != facts.to_string()) {
+            let row = [(DIGEST.to_owned(), image.to_string()), (field, facts.to_string())];
+            self.add(Kind::Image, text, row.into());
+        }
+        Ok(())
+    }
+
+    /// The same error, or where it says that a pinned image is gone, an error that says so.
+    pub fn gone(&self, text: &str, error: Error) -> Error {
+        let pinned =
+            self.lock.as_ref().and_then(|lock| lock.row(Kind::Image, text)?.get(DIGEST)?.parse().ok());
+        let (Some(digest), Ok(reference)) = (pinned, text.parse::<ImageRef>()) else { return error };
+        let Error { tasks, context, kind } = error;
+        let kind = match *kind {
+            ErrorKind::Registry(error) => lost(error).map_err(ErrorKind::Registry),
+            ErrorKind::Base(BaseError::Fetch { base, digest, source }) => {
+                let failed = |source| ErrorKind::Base(BaseError::Fetch { base, digest, source });
+                match source.downcast::<RegistryError>() {
+                    Ok(error) => lost(*error).map_err(|error| failed(error.into())),
+                    Err(source) => Err(failed(source)),
+                }
+            }
+            other => Err(other),
+        };
+        let registry = reference.repository().registry().to_owned();
+        let gone = |source| ErrorKind::Gone { reference: text.to_owned(), digest, registry, source };
+        Error { tasks, context, kind: Box::new(kind.map_or_else(|kind| kind, gone)) }
+    }
+
+    /// Holds the data that imgpack carries, where an image has some of it, against its row.
+    pub fn data_set(&self, spec: &ImageSpec) -> Result<(), Error> {
+        if spec.base != Base::Static && spec.components.is_empty() {
+            return Ok(());
+        }
+        let (name, version) = DATA_SET.split_once('@').unwrap_or((DATA_SET, ""));
+        match self.row(Kind::BuiltIn, name)?.map(|row| row.get(VERSION_FIELD)) {
+            None => {
+                let row = Row::from([(VERSION_FIELD.to_owned(), version.to_owned())]);
+                self.add(Kind::BuiltIn, name, row);
+                Ok(())
+            }
+            Some(Some(pinned)) if pinned == version => Ok(()),
+            Some(pinned) => Err(Error::usage_with_hint(
+                format!(
+                    "{LOCK_FILE} pins {name}@{}, and this imgpack carries {DATA_SET}",
+                    pinned.map_or("?", String::as_str)
+                ),
+                format!(
+                    "use an imgpack that carries it, or pin this one's with `imgpack lock --upgrade {name}`"
+                ),
+            )),
         }
     }
 
@@ -83,14 +231,13 @@ impl<'a> Pins<'a> {
             return Ok(());
         }
         let message = differs(name, pinned, installed);
-        if self.strict {
+        if matches!(self.stance, Stance::Strict) {
             return Err(Error::usage_with_hint(
                 message,
                 "install the pinned one, or pin the installed one with `imgpack lock --toolchains`",
             ));
         }
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.insert(name.to_owned()) {
+        if held(&self.warned).insert(name.to_owned()) {
             self.machine.observer.event(Event::Warning(format!(
                 "{message}: the installed one is used; `imgpack lock --toolchains` pins it"
             )));
@@ -98,22 +245,61 @@ impl<'a> Pins<'a> {
         Ok(())
     }
 
-    /// Adds the rows that were missing to the lock file, and says so.
+    /// Adds what was missing to the lock file, and says so. What another command pinned meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
-        let added = std::mem::take(&mut *self.added.lock().unwrap_or_else(PoisonError::into_inner));
-        for (kind, rows) in added {
-            for change in lock::update(&self.machine.root, kind, rows)? {
-                self.machine.observer.event(Event::Note(format!("{LOCK_FILE}: added {change}")));
-            }
+        let found = self.found();
+        if found.is_empty() {
+            return Ok(());
         }
+        let mut told = Vec::new();
+        lock::change(self.machine, lock::Missing::Stays, |lock| {
+            for ((kind, name), row) in found {
+                match lock.add(kind, &name, row.clone()) {
+                    Some(change) if change.is_new() => {
+                        told.push(Event::Note(format!("{LOCK_FILE}: added {change}")));
+                    }
+                    Some(change) => told.push(Event::Note(format!("{LOCK_FILE}: {change}"))),
+                    None => {
+                        let pinned = lock.row(kind, &name).cloned().unwrap_or_default();
+                        if row.iter().any(|(field, value)| pinned.get(field) != Some(value)) {
+                            told.push(Event::Warning(format!(
+                                "another command pinned {kind} {name} meanwhile ({}): this one used what it had \
+                                 found; run it again to build with what is pinned",
+                                differences(&row, &pinned)
+                            )));
+                        }
+                    }
+                }
+            }
+        })?;
+        told.into_iter().for_each(|event| self.machine.observer.event(event));
         Ok(())
+    }
+
+    /// What was found so far; not told again.
+    pub(super) fn found(&self) -> Rows {
+        std::mem::take(&mut *held(&self.found))
+    }
+
+    /// Everything that a row was looked for.
+    pub(super) fn asked(&self) -> BTreeSet<(Kind, String)> {
+        held(&self.asked).clone()
     }
 }
 
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answer that something is not there.
+fn lost(error: RegistryError) -> Result<RegistryError, RegistryError> {
+    if error.is_not_found() { Ok(error) } else { Err(error) }
+}
+
 /// `imgpack.lock pins go 1.24.4, and go 1.25.0 is installed`
-fn differs(name: &str, pinned: &ToolIdentity, installed: &ToolIdentity) -> String {
+pub(super) fn differs(name: &str, pinned: &ToolIdentity, installed: &ToolIdentity) -> String {
     let tool = name.split('/').next().unwrap_or(name);
-    let version = |of: &ToolIdentity| of.fields.get("version").cloned().unwrap_or_else(|| "?".to_owned());
+    let version = |of: &ToolIdentity| of.fields.get(VERSION_FIELD).cloned().unwrap_or_else(|| "?".to_owned());
     let (old, new) = (version(pinned), version(installed));
     if old == new {
         let differences = differences(&pinned.fields, &installed.fields);

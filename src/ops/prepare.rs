@@ -58,6 +58,10 @@ pub struct BuildOptions {
     pub keep_going: bool,
     /// Use exactly what the lock file says.
     pub locked: bool,
+    /// Builders fetch nothing. Registries are the machine's, which then has [`crate::registry::Offline`].
+    pub offline: bool,
+    /// A local output follows: the layers of registries' bases are kept.
+    pub layers: bool,
 }
 
 /// One image for one platform on its way.
@@ -118,6 +122,7 @@ pub struct Session<'a> {
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
     platforms: &'a [Platform],
+    layers: bool,
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
     pub(super) closures: Closures<'a>,
@@ -129,19 +134,26 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// A command on `machine`; reads the lock file.
     pub fn new(machine: &'a Machine<'a>, options: &'a BuildOptions) -> Result<Self, Error> {
-        Ok(Self {
-            pins: Pins::read(machine, options.locked)?,
+        Ok(Self::with(machine, options, Pins::read(machine, options.locked)?))
+    }
+
+    /// The same with these pins.
+    pub(super) fn with(machine: &'a Machine<'a>, options: &'a BuildOptions, pins: Pins<'a>) -> Self {
+        let host = Host::new(machine.environment.clone());
+        Self {
+            pins,
             machine,
             caches: Caches::new(machine.store.root()),
-            host: Host::new(machine.environment.clone()),
+            host: if options.offline { host.offline() } else { host },
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
             platforms: &options.platforms,
+            layers: options.layers,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
             closures: Closures::new(machine.store),
             program: OnceLock::new(),
-        })
+        }
     }
 
     /// The answer to a volatile value.
@@ -158,7 +170,7 @@ impl<'a> Session<'a> {
 
     /// The bases of this command.
     pub fn bases(&self) -> Bases<'_> {
-        Bases::new(self.machine, &self.sources)
+        Bases::new(self.machine, &self.sources, &self.pins, self.layers)
     }
 
     /// Hashes the sources of builders.
@@ -168,6 +180,11 @@ impl<'a> Session<'a> {
         self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
         let mut errors: Vec<Error> = Vec::new();
         let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
+        for target in &targets {
+            if let Err(error) = self.pins.data_set(&target.spec) {
+                tell(target, error);
+            }
+        }
         let compiles = self.compiles(&mut targets, &mut tell);
         let (images, bases) = (targets.iter().map(|_| Image::default()).collect(), vec![None; targets.len()]);
         Ok(Prepared { specs, targets, images, bases, compiles, errors })

@@ -252,6 +252,14 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// Something that only a registry knows, where nobody may ask one.
+    #[error("{what} is not known here, and --offline lets no request leave")]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// Whether it may be another one each time it is asked for.
+        moves: bool,
+    },
     /// The work was asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -304,6 +312,12 @@ impl RegistryError {
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            Self::Offline { moves: true, .. } => {
+                Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
+            }
+            Self::Offline { moves: false, .. } => {
+                Some("run once without --offline: what it brings is kept".into())
+            }
             _ => None,
         }
     }

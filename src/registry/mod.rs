@@ -1,6 +1,7 @@
 //! OCI registries: the only asynchronous place, behind a synchronous port.
 //!
-//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests. [`push`] sends a
+//! [`Registry`] is the port; [`Remote`] speaks to the network, [`Memory`] is one for tests,
+//! [`Offline`] lets no request leave. [`push`] sends a
 //! [`PushJob`] of many images through any of them. tokio is known to `runtime.rs` alone, addresses are judged in
 //! `address.rs` alone, and no credential leaves `auth.rs`, `credentials.rs` and `token.rs` but in a header.
 
@@ -15,6 +16,7 @@ mod error;
 mod http;
 mod listing;
 mod memory;
+mod offline;
 mod port;
 mod pull;
 mod push;
@@ -30,6 +32,7 @@ pub use clients::Patience;
 pub use credentials::CredentialsError;
 pub use error::{Cause, Detail, Looked, RegistryError, Request};
 pub use memory::Memory;
+pub use offline::Offline;
 pub use port::{BlobSource, Pushed, RawManifest, Registry};
 pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use remote::{Remote, RemoteConfig};

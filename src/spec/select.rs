@@ -84,6 +84,34 @@ impl Workspace {
         identities: &[Identity],
         variant: Option<&str>,
     ) -> Result<Vec<ImageSpec>, SelectError> {
+        let specs = self.selected(identities, variant)?;
+        check_references(&specs)?;
+        Ok(specs)
+    }
+
+    /// The same images, but in every variant where none is named: for what is asked about them all.
+    pub fn select_every(&self, identities: &[Identity]) -> Result<Vec<ImageSpec>, SelectError> {
+        let plain = |service: &String| Identity { service: service.clone(), image: None, variant: None };
+        let named = match identities {
+            [] => self.services.keys().map(plain).collect(),
+            identities => identities.to_vec(),
+        };
+        let mut wanted = Vec::new();
+        for identity in named {
+            if let (None, Some(service)) = (&identity.variant, self.services.get(&identity.service)) {
+                let of = |variant: &String| Identity { variant: Some(variant.clone()), ..identity.clone() };
+                wanted.extend(service.variants.keys().map(of));
+            }
+            wanted.push(identity);
+        }
+        self.selected(&wanted, None)
+    }
+
+    fn selected(
+        &self,
+        identities: &[Identity],
+        variant: Option<&str>,
+    ) -> Result<Vec<ImageSpec>, SelectError> {
         if let (Some(variant), Some(named)) = (variant, identities.iter().find(|i| i.variant.is_some())) {
             return Err(SelectError::TwoVariants {
                 identity: named.to_string(),
@@ -131,9 +159,7 @@ impl Workspace {
         if let Some(variant) = variant.filter(|_| !has_variant) {
             return Err(unknown("variant", variant, None, variants.iter().copied()));
         }
-        let specs = self.with_settings(&selected)?;
-        check_references(&specs)?;
-        Ok(specs)
+        self.with_settings(&selected)
     }
 
     fn service(&self, name: &str) -> Result<&Service, SelectError> {

@@ -54,7 +54,9 @@ impl ArchiveFile {
         };
         let mut file = fs::open(path)?;
         let (packing, mut tar) = tar::open_packed(cancel.watched(&file)).map_err(broken)?;
-        if packing == Packing::Gzip {
+        if packing == Packing::Plain {
+            drop(tar);
+        } else {
             let mut unpacked =
                 tempfile::tempfile().map_err(IoError::of("create a file in", std::env::temp_dir()))?;
             let copied = io::copy(&mut (&mut tar).take(ARCHIVE_LIMIT + 1), &mut unpacked);
@@ -64,8 +66,6 @@ impl ArchiveFile {
             }
             drop(tar);
             file = unpacked;
-        } else {
-            drop(tar);
         }
         let start = Window { file: &file, position: 0, end: u64::MAX };
         let members = index(cancel, start).map_err(broken)?;

@@ -38,7 +38,22 @@ pub fn try_lock(path: &Path, share: Share) -> Result<Option<File>, IoError> {
 
 /// The same, but waits; `waiting` is called once if that takes time. It never blocks, so that a request to stop is heard.
 pub fn lock(path: &Path, share: Share, cancel: &Cancel, waiting: &dyn Fn()) -> Result<File, LockError> {
-    let file = open(path)?;
+    wait(open(path)?, path, share, cancel, waiting)
+}
+
+/// Takes the lock of a directory, alone, for what is written in it by renaming; puts nothing into it.
+pub fn lock_directory(path: &Path, cancel: &Cancel) -> Result<File, LockError> {
+    let directory = File::open(path).map_err(IoError::of("open", path))?;
+    wait(directory, path, Share::Alone, cancel, &|| {})
+}
+
+fn wait(
+    file: File,
+    path: &Path,
+    share: Share,
+    cancel: &Cancel,
+    waiting: &dyn Fn(),
+) -> Result<File, LockError> {
     let mut told = false;
     while !take(&file, path, share)? {
         cancel.check()?;

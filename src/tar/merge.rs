@@ -1,20 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::Read;
 
+use super::members::{CONTENT_LIMIT, LayerMembers, MEMBER_LIMIT, TEXT_LIMIT, content};
 use super::read::{Member, MemberKind, TarError, TarReader, components, lossy, too_long};
-use crate::model::{BaseFacts, DiffId, Fact, FactKind, Hasher, ImagePath};
+use crate::model::{BaseFacts, DiffId, Fact, FactKind, ImagePath};
 
-/// Longest file whose content is kept, in bytes.
-const CONTENT_LIMIT: u64 = 4 << 20;
 /// Deepest path: real trees stay below 60, and following links costs the square of it.
 const DEPTH_LIMIT: usize = 256;
-/// Most members of all layers: ten times the largest images seen.
-const MEMBER_LIMIT: u64 = 4_000_000;
-/// Most bytes of paths and links, so that a small archive cannot fill the memory.
-const TEXT_LIMIT: u64 = 512 << 20;
-/// Most uncompressed bytes of one layer, so that a small archive cannot be read for ever.
-const LAYER_LIMIT: u64 = 256 << 30;
-
 /// What one layer's tar says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LayerFacts {
@@ -54,32 +46,25 @@ impl Merge {
         Self::default()
     }
 
-    /// Adds the next layer, an uncompressed tar.
-    pub fn layer(&mut self, tar: impl Read) -> Result<LayerFacts, TarError> {
-        let mut hashed = Hashed { input: tar, hasher: Hasher::new(), length: 0 };
-        let mut reader = TarReader::new(&mut hashed);
-        let number = self.layers;
-        let mut layer = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
-        let mut unpacked = 0_u64;
-        self.last_parent = None;
-        while let Some(member) = reader.next_member()? {
-            self.members += 1;
-            if self.members > MEMBER_LIMIT {
-                return Err(TarError::TooMany { limit: MEMBER_LIMIT, what: "files" });
-            }
-            unpacked = unpacked.saturating_add(member.size);
-            if let Some(path) = self.apply(&mut layer, &member)?
-                && member.size <= CONTENT_LIMIT
-                && is_wanted(&path)
-            {
-                let content = content(&mut reader)?;
-                self.kept.insert((layer.number, layer.ordinal), content);
-            }
-            layer.ordinal += 1;
+    /// Adds the next layer.
+    pub fn add(&mut self, layer: &LayerMembers) -> Result<LayerFacts, TarError> {
+        self.members = self.members.saturating_add(layer.facts.entries);
+        if self.members > MEMBER_LIMIT {
+            return Err(TarError::TooMany { limit: MEMBER_LIMIT, what: "files" });
         }
-        reader.finish()?;
+        let number = self.layers;
+        let mut current = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
+        self.last_parent = None;
+        for (index, member) in layer.members.iter().enumerate() {
+            if self.apply(&mut current, member)?
+                && let Some(content) = layer.contents.get(&index)
+            {
+                self.kept.insert((number, current.ordinal), content.clone());
+            }
+            current.ordinal += 1;
+        }
         self.layers += 1;
-        Ok(LayerFacts { diff_id: DiffId(hashed.hasher.finish()), unpacked, entries: layer.ordinal })
+        Ok(layer.facts)
     }
 
     /// The layers, from 0, that have to be read once more by [`Self::again`]: a wanted file turned out to be a link to
@@ -131,24 +116,24 @@ impl Merge {
         self.wanted_files().into_values().filter(|id| !self.kept.contains_key(id)).collect()
     }
 
-    /// Applies one member; gives the path where it is a regular file.
-    fn apply(&mut self, layer: &mut Layer, member: &Member) -> Result<Option<ImagePath>, TarError> {
+    /// Applies one member; whether it became a regular file of the tree.
+    fn apply(&mut self, layer: &mut Layer, member: &Member) -> Result<bool, TarError> {
         let parts = components(&member.path)?;
-        let Some((name, above)) = parts.split_last() else { return Ok(None) };
+        let Some((name, above)) = parts.split_last() else { return Ok(false) };
         if parts.len() > DEPTH_LIMIT {
             return Err(too_long(&member.path));
         }
         // Bookkeeping of aufs, which no engine unpacks.
         if parts.iter().any(|part| part.starts_with(b".wh..wh.") && *part != b".wh..wh..opq") {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(above) = self.directory(above, &member.path)? else { return Ok(None) };
+        let Some(above) = self.directory(above, &member.path)? else { return Ok(false) };
         if *name == b".wh..wh..opq" {
             // Once is enough: what this layer adds stays.
             if layer.opaque.insert(above.clone()) {
                 self.empty(&above, &layer.added);
             }
-            return Ok(None);
+            return Ok(false);
         }
         if let Some(name) = name.strip_prefix(b".wh.") {
             if matches!(name, b"" | b"." | b"..") {
@@ -157,9 +142,9 @@ impl Merge {
             if let Some(path) = path_of(&above, name) {
                 self.remove(&path);
             }
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(path) = path_of(&above, name) else { return Ok(None) };
+        let Some(path) = path_of(&above, name) else { return Ok(false) };
         let mut file = None;
         let kind = match &member.kind {
             MemberKind::Directory => FactKind::Directory,
@@ -177,7 +162,7 @@ impl Merge {
                 let broken = || TarError::Hardlink { path: lossy(&member.path), target: lossy(target) };
                 let target = self.hardlink_target(target)?.ok_or_else(broken)?;
                 if target == path {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 let fact = self.facts.tree.get(&target).ok_or_else(broken)?.clone();
                 if fact.kind == FactKind::Directory {
@@ -185,12 +170,12 @@ impl Merge {
                 }
                 let file = self.files.get(&target).copied();
                 self.insert(layer, path, fact, file)?;
-                return Ok(None);
+                return Ok(false);
             }
         };
         let fact = Fact { kind, mode: member.mode, uid: member.uid, gid: member.gid, size: member.size };
-        self.insert(layer, path.clone(), fact, file)?;
-        Ok(file.map(|_| path))
+        self.insert(layer, path, fact, file)?;
+        Ok(file.is_some())
     }
 
     /// Where the directory `parts` of a member is, links followed: its path, empty for the root. `None` if it is not one
@@ -313,39 +298,9 @@ struct Layer {
     opaque: BTreeSet<String>,
 }
 
-fn is_wanted(path: &ImagePath) -> bool {
-    BaseFacts::CONTENTS.contains(&path.as_str()) || BaseFacts::CA_BUNDLES.contains(&path.as_str())
-}
-
 /// `None` for a name that facts cannot hold.
 fn path_of(directory: &str, name: &[u8]) -> Option<ImagePath> {
     ImagePath::parse(&format!("{directory}/{}", std::str::from_utf8(name).ok()?)).ok()
-}
-
-fn content<R: Read>(reader: &mut TarReader<R>) -> Result<String, TarError> {
-    let mut bytes = Vec::new();
-    let read = reader.data().read_to_end(&mut bytes);
-    read.map_err(|error| reader.failed(error))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Hashes what is read, and stops at [`LAYER_LIMIT`].
-struct Hashed<R> {
-    input: R,
-    hasher: Hasher,
-    length: u64,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.length += count as u64;
-        if self.length > LAYER_LIMIT {
-            return Err(io::Error::other("it unpacks to more than 256 GiB"));
-        }
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

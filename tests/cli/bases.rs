@@ -40,11 +40,18 @@ fn a_base_without_the_wanted_platform() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     error: web (linux/arm64): the base oci:base is not there for linux/arm64, only for linux/amd64
+    hint: leave linux/arm64 out of `platforms`, or choose another base than oci:base
     ");
-    assert_snapshot!(env.fails(2, &["build", "--quiet", "--platform", "linux/arm64"]), @"error: web (linux/arm64): the base oci:base is not there for linux/arm64, only for linux/amd64");
+    assert_snapshot!(env.fails(2, &["build", "--quiet", "--platform", "linux/arm64"]), @r"
+    error: web (linux/arm64): the base oci:base is not there for linux/arm64, only for linux/amd64
+    hint: leave linux/arm64 out of `platforms`, or choose another base than oci:base
+    ");
     env.succeeds(&["build", "--platform", "linux/amd64"]);
     // What can be built of it is built, nothing is written.
-    assert_snapshot!(env.fails(2, &["build", "--keep-going", "--quiet", "--output", "oci:out"]), @"error: web (linux/arm64): the base oci:base is not there for linux/arm64, only for linux/amd64");
+    assert_snapshot!(env.fails(2, &["build", "--keep-going", "--quiet", "--output", "oci:out"]), @r"
+    error: web (linux/arm64): the base oci:base is not there for linux/arm64, only for linux/amd64
+    hint: leave linux/arm64 out of `platforms`, or choose another base than oci:base
+    ");
     assert!(!env.path("out").exists());
 }
 

@@ -208,8 +208,6 @@ fn a_docker_archive_is_converted_and_says_so() {
     let said = env.succeeds(&["copy", &file, &format!("oci:{}", out.display())]);
     assert_snapshot!(without_digests(&said.stderr), @r"
     note: docker-archive:[dir]/d.tar has no manifest; sha256:… is made over its config and layers
-    oci:[dir]/out: sending 393 B
-    oci:[dir]/out: sent 393 B
     1 manifest: 2 blobs copied (393 B)
     ");
     // Config and layer are those of the image, the manifest is not.

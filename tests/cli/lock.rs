@@ -52,7 +52,7 @@ fn only_lock_makes_the_file() {
     assert!(!env.path(LOCK).exists());
     let ended = env.succeeds(&["lock"]);
     assert_eq!(ended.stdout, "");
-    assert_snapshot!(ended.stderr, @"imgpack.lock: toolchain go: version 1.90.0");
+    assert_snapshot!(ended.stderr, @"toolchain go: version 1.90.0");
     assert_eq!(lock(&env), text("1.90.0"));
     assert_snapshot!(env.succeeds(&["lock", "--toolchains"]).stderr, @"imgpack.lock: unchanged");
     // The pin is what was discovered before: nothing is built again, and nobody is asked.
@@ -61,9 +61,20 @@ fn only_lock_makes_the_file() {
     assert_eq!(remarks(&built.stderr), "");
     assert!(!log.exists(), "go was asked for something");
 
+    // A lock does not move by itself.
     install(&env, "1.91.0");
-    assert_snapshot!(env.succeeds(&["lock"]).stderr, @"imgpack.lock: toolchain go: version 1.90.0 → 1.91.0");
+    assert_snapshot!(env.succeeds(&["lock"]).stderr, @r"
+    note: imgpack.lock pins go 1.90.0, and go 1.91.0 is installed; `imgpack lock --toolchains` pins it
+    imgpack.lock: unchanged
+    ");
+    assert_eq!(lock(&env), text("1.90.0"));
+    assert_snapshot!(env.succeeds(&["lock", "--toolchains"]).stderr, @"toolchain go: version 1.90.0 → 1.91.0");
     assert_eq!(lock(&env), text("1.91.0"));
+    for (version, name) in [("1.92.0", "go"), ("1.93.0", "all")] {
+        install(&env, version);
+        env.succeeds(&["lock", "--upgrade", name]);
+        assert_eq!(lock(&env), text(version));
+    }
     assert_eq!(env.succeeds(&["lock", "--quiet"]).stderr, "");
 }
 
@@ -102,7 +113,7 @@ fn another_tool_than_the_pinned_one() {
     assert_eq!(again.stdout, built.stdout);
     assert!(!again.stderr.contains("building with go"), "{}", again.stderr);
     assert!(env.fails(2, &["build", "--locked"]).contains("imgpack.lock pins go 1.89.0"));
-    env.succeeds(&["lock"]);
+    env.succeeds(&["lock", "--toolchains"]);
     env.succeeds(&["build", "--locked"]);
 }
 
@@ -117,6 +128,7 @@ fn what_was_made_needs_no_tool() {
     env.set("PATH", env.outside("home"));
     env.set("CI", "true");
     let command = |arguments: &[&str]| env.ended(env.command(crate::env::IMGPACK, arguments));
+    assert_snapshot!(command(&["lock"]).stderr, @"imgpack.lock: unchanged");
     let again = command(&["build", "--locked"]);
     assert_eq!((again.code, &again.stdout), (0, &built.stdout), "{}", again.stderr);
     assert_eq!(command(&["explain", "--locked"]).code, 0);
@@ -139,7 +151,7 @@ fn a_row_that_is_missing() {
     let strict = env.fails(2, &["build", "--locked", "--quiet"]);
     assert_snapshot!(strict, @r"
     error: web (linux/amd64): imgpack.lock has no row `toolchain go`
-    hint: run `imgpack lock --toolchains` where that toolchain is installed, and commit the file
+    hint: run `imgpack lock` where that toolchain is installed, and commit the file
     ");
     env.set("CI", "true");
     assert_eq!(env.fails(2, &["build", "--quiet"]), strict);
@@ -171,7 +183,7 @@ fn a_file_that_is_not_understood() {
     env.file(LOCK, "version 1\ntoolchain go version 1\n<<<<<<< HEAD\n");
     assert_snapshot!(env.fails(2, &["plan"]), @r"
     error: imgpack.lock:3: a merge was not finished here
-    hint: keep the lines of one side and run `imgpack lock`, which sets right what this machine knows
+    hint: keep the lines of one side, and run `imgpack lock`, which adds what is missing
     ");
 }
 

@@ -18,8 +18,11 @@ mod inspect;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod offline;
 mod output;
+mod pinning;
 mod plan;
+mod pulled;
 mod pushing;
 mod registry;
 mod signals;

@@ -11,7 +11,8 @@ pub(crate) fn start() -> Fake {
     Fake::start(script())
 }
 
-fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
+/// What it answers.
+pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut uploads = 0;
@@ -44,10 +45,13 @@ fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
             let key = (repository.to_owned(), row["digest"].as_str().unwrap().to_owned());
             blobs.contains_key(&key) || manifests.contains_key(&key)
         };
-        // What a manifest refers to need not be there.
+        let is_foreign = |row: &serde_json::Value| {
+            row["mediaType"].as_str().is_some_and(|kind| kind.contains(".foreign."))
+        };
+        // What a manifest refers to need not be there; foreign layers are elsewhere.
         let named =
             [&document["layers"], &document["manifests"]].into_iter().filter_map(|rows| rows.as_array());
-        if !named.flatten().chain(document.get("config")).all(is_there) {
+        if !named.flatten().chain(document.get("config")).all(|row| is_foreign(row) || is_there(row)) {
             return Reply::status(400).and_body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#);
         }
         let digest = BlobDigest::of(&asked.body);

@@ -2,7 +2,9 @@
 
 mod archives;
 mod documents;
+mod odd;
 mod peers;
+mod streaming;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

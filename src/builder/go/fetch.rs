@@ -72,7 +72,13 @@ pub(super) fn fetch(
     }
     // Writable, so that the cache can be pruned.
     environment.insert("GOFLAGS".into(), "-mod=readonly -modcacherw".into());
-    if let Some(proxy) = settings.get("GOPROXY").filter(|proxy| !proxy.is_empty())
+    if host.is_offline() {
+        // Go asks the checksum database itself where no proxy does.
+        environment
+            .extend(environment::set([("GOPROXY", OsStr::new("off")), ("GOSUMDB", OsStr::new("off"))]));
+    }
+    let proxy = if host.is_offline() { Some("off") } else { settings.get("GOPROXY").map(String::as_str) };
+    if let Some(proxy) = proxy.filter(|proxy| !proxy.is_empty())
         && let Some(downloads) =
             settings.get("GOMODCACHE").map(|cache| Path::new(cache).join("cache/download"))
         && downloads.is_dir()

@@ -53,6 +53,9 @@ pub(super) fn vendor(
     }
     let mut args: Vec<Argument> =
         ["vendor", "--locked", "--versioned-dirs", "--respect-source-config"].map(Argument::from).into();
+    if host.is_offline() {
+        args.push("--offline".into());
+    }
     args.extend(cargo.configuration());
     let crates = part.join("crates");
     args.push(Argument::from(&crates));

@@ -24,6 +24,8 @@ struct State<W> {
     /// Destinations whose begin was told, and those whose end was.
     begun: BTreeSet<String>,
     ended: BTreeSet<String>,
+    /// Of repositories that something comes from: the bytes whose begin was told, and those whose end was.
+    received: BTreeMap<String, (u64, u64)>,
     /// Whose output is the last thing that was told.
     speaker: Option<Task>,
     failure_above: Arc<AtomicBool>,
@@ -54,6 +56,7 @@ impl<W: Write + Send> Plain<W> {
             kept: BTreeMap::new(),
             begun: BTreeSet::new(),
             ended: BTreeSet::new(),
+            received: BTreeMap::new(),
             speaker: None,
             failure_above: Arc::default(),
         };
@@ -108,6 +111,17 @@ impl<W: Write> State<W> {
                 }
                 if total > 0 && sent >= total && self.ended.insert(repository.clone()) {
                     self.say(&format!("{repository}: sent {}", Size(total)));
+                }
+            }
+            Event::Download { repository, received, total } => {
+                let told = self.received.entry(repository.clone()).or_default();
+                let (begun, ended) = (total > told.0, received >= total && total > told.1);
+                *told = (told.0.max(total), if ended { total } else { told.1 });
+                if begun {
+                    self.say(&format!("{repository}: receiving {}", Size(total)));
+                }
+                if ended {
+                    self.say(&format!("{repository}: received {}", Size(total)));
                 }
             }
             Event::Note(text) => self.say(&format!("note: {text}")),
@@ -176,6 +190,12 @@ mod tests {
             Event::Upload { repository: "ghcr.io/acme/web".into(), sent: 100, total: 100 },
             Event::Upload { repository: "ghcr.io/acme/web".into(), sent: 100, total: 100 },
             Event::Upload { repository: "ghcr.io/acme/there".into(), sent: 0, total: 0 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 0, total: 100 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 50, total: 100 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 100, total: 100 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 100, total: 100 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 100, total: 120 },
+            Event::Download { repository: "ghcr.io/acme/base".into(), received: 120, total: 120 },
             Event::Note("the base was resolved afresh".into()),
             Event::Warning("musl's allocator is in use".into()),
         ] {
@@ -198,6 +218,10 @@ mod tests {
         gateway@alpine linux/amd64: done, 9.9 MB, 0.0 s
         ghcr.io/acme/web: sending 100 B
         ghcr.io/acme/web: sent 100 B
+        ghcr.io/acme/base: receiving 100 B
+        ghcr.io/acme/base: received 100 B
+        ghcr.io/acme/base: receiving 120 B
+        ghcr.io/acme/base: received 120 B
         note: the base was resolved afresh
         warning: musl's allocator is in use
         "#);

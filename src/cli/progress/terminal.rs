@@ -35,8 +35,10 @@ struct State {
     failed: usize,
     tasks: BTreeMap<Task, Line>,
     finished: BTreeSet<Task>,
-    uploads: BTreeMap<String, Upload>,
+    transfers: BTreeMap<(Way, String), Transfer>,
     sent: BTreeSet<String>,
+    /// Bytes whose arrival was told, by repository.
+    received: BTreeMap<String, u64>,
     foot: Option<ProgressBar>,
 }
 
@@ -51,9 +53,16 @@ struct Line {
     reused: usize,
 }
 
-struct Upload {
+struct Transfer {
     started: Instant,
     bar: ProgressBar,
+}
+
+/// Where bytes go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Up,
+    Down,
 }
 
 impl Terminal {
@@ -176,7 +185,7 @@ impl Terminal {
     /// Rows for the output of each task that has some, `and` included; takes off what is above that.
     fn fit(&self, state: &mut State, and: Option<&Task>) -> usize {
         let (_, rows) = (self.size)();
-        let shown = state.tasks.values().filter(|line| line.bar.is_some()).count() + state.uploads.len();
+        let shown = state.tasks.values().filter(|line| line.bar.is_some()).count() + state.transfers.len();
         let talks = |(known, line): &(&Task, &Line)| !line.tail.is_empty() || Some(*known) == and;
         let talking = state.tasks.iter().filter(talks).count();
         let room = (rows.saturating_sub(shown + 2) / talking.max(1)).min(TAIL);
@@ -261,38 +270,54 @@ impl Terminal {
     }
 
     fn upload(&self, state: &mut State, repository: String, sent: u64, total: u64) {
-        if state.sent.contains(&repository) {
-            return;
+        if !state.sent.contains(&repository) && self.transfer(state, Way::Up, &repository, sent, total) {
+            state.sent.insert(repository);
         }
+    }
+
+    fn download(&self, state: &mut State, repository: String, received: u64, total: u64) {
+        if state.received.get(&repository).is_none_or(|told| *told < total)
+            && self.transfer(state, Way::Down, &repository, received, total)
+        {
+            state.received.insert(repository, total);
+        }
+    }
+
+    /// Shows how far it is; whether it ended.
+    fn transfer(&self, state: &mut State, way: Way, repository: &str, done: u64, total: u64) -> bool {
         let (columns, _) = (self.size)();
-        let label = shorten(&repository, columns.saturating_sub(48).max(16));
-        if total == 0 || sent >= total {
-            let time = state.uploads.remove(&repository).map(|upload| {
-                self.take_off(&upload.bar);
-                upload.started.elapsed()
+        let label = shorten(repository, columns.saturating_sub(48).max(16));
+        let key = (way, repository.to_owned());
+        if total == 0 || done >= total {
+            let time = state.transfers.remove(&key).map(|transfer| {
+                self.take_off(&transfer.bar);
+                transfer.started.elapsed()
             });
-            let what =
-                if total == 0 { "nothing to send".to_owned() } else { format!("sent {}", Size(total)) };
+            let what = match way {
+                Way::Up if total == 0 => "nothing to send".to_owned(),
+                Way::Up => format!("sent {}", Size(total)),
+                Way::Down => format!("received {}", Size(total)),
+            };
             let time = time.map(seconds).unwrap_or_default();
             self.say(
                 format!("{} {label}  {what}  {}", self.style.good("✓"), self.style.dim(&time)).trim_end(),
             );
-            state.sent.insert(repository);
-            return;
+            return true;
         }
-        if !state.uploads.contains_key(&repository) {
+        if !state.transfers.contains_key(&key) {
             let spinner = self.style.busy("{spinner}");
             let bar =
                 self.add(state, &format!("{spinner} {{prefix}}  [{{bar:16}}] {{wide_msg}}{{elapsed:>5}}"));
             bar.set_prefix(label);
             bar.enable_steady_tick(TICK);
-            state.uploads.insert(repository.clone(), Upload { started: Instant::now(), bar });
+            state.transfers.insert(key.clone(), Transfer { started: Instant::now(), bar });
         }
-        if let Some(upload) = state.uploads.get(&repository) {
-            upload.bar.set_length(total);
-            upload.bar.set_position(sent);
-            upload.bar.set_message(format!("{} of {}", Size(sent), Size(total)));
+        if let Some(transfer) = state.transfers.get(&key) {
+            transfer.bar.set_length(total);
+            transfer.bar.set_position(done);
+            transfer.bar.set_message(format!("{} of {}", Size(done), Size(total)));
         }
+        false
     }
 
     fn foot(&self, state: &mut State) {
@@ -350,6 +375,9 @@ impl Observer for Terminal {
             Event::Done { task, transfer } => self.done(state, &task, transfer),
             Event::Failed { task } => self.fail(state, &task),
             Event::Upload { repository, sent, total } => self.upload(state, repository, sent, total),
+            Event::Download { repository, received, total } => {
+                self.download(state, repository, received, total);
+            }
             Event::Note(text) => {
                 self.say(&format!("{} {}", self.style.busy("note:"), cut(&text, usize::MAX)));
             }
@@ -365,8 +393,8 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let state = &mut *self.lock();
         let tasks = state.tasks.values().flat_map(|line| line.tail.iter().chain(&line.bar));
-        let uploads = state.uploads.values().map(|upload| &upload.bar);
-        for bar in tasks.chain(uploads).chain(&state.foot) {
+        let transfers = state.transfers.values().map(|transfer| &transfer.bar);
+        for bar in tasks.chain(transfers).chain(&state.foot) {
             self.take_off(bar);
         }
         let _ = self.lines.clear();

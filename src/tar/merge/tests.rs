@@ -1,3 +1,6 @@
+use std::sync::atomic::Ordering;
+
+use super::super::members::Budget;
 use super::super::read::tests::member;
 use super::*;
 
@@ -20,11 +23,15 @@ fn tar(rows: &[&str]) -> Vec<u8> {
     bytes
 }
 
+fn add(merge: &mut Merge, layer: &[u8]) -> Result<LayerFacts, TarError> {
+    merge.add(&LayerMembers::read(layer, &Budget::default())?)
+}
+
 fn merge(layers: &[&[&str]]) -> Result<BaseFacts, TarError> {
     let mut merge = Merge::new();
     let layers: Vec<_> = layers.iter().map(|rows| tar(rows)).collect();
     for layer in &layers {
-        merge.layer(&layer[..])?;
+        add(&mut merge, layer)?;
     }
     for number in merge.wanted_again() {
         merge.again(number, &layers[number][..])?;
@@ -122,7 +129,7 @@ fn contents_follow_links_at_the_end() {
     }
     let big = member(b'0', b"etc/passwd", b"", &vec![b'x'; 5 << 20]);
     let mut merge = Merge::new();
-    merge.layer(&big[..]).unwrap();
+    add(&mut merge, &big).unwrap();
     assert!(merge.wanted_again().is_empty());
     let facts = merge.finish();
     assert!(facts.contents.is_empty() && facts.tree.len() == 2);
@@ -132,7 +139,7 @@ fn contents_follow_links_at_the_end() {
 fn layers_tell_their_numbers() {
     let bytes = tar(&["d d", "f d/a 12345", "f .wh.x", "h b d/a"]);
     let padded = [&bytes[..], &[0; 9000]].concat();
-    let layer = Merge::new().layer(&padded[..]).unwrap();
+    let layer = add(&mut Merge::new(), &padded).unwrap();
     assert_eq!(layer, LayerFacts { diff_id: DiffId::of(&padded), unpacked: 5, entries: 4 });
 }
 
@@ -153,6 +160,33 @@ fn hostile_layers_are_refused() {
         assert_eq!(merge(&[rows]).unwrap_err().to_string(), message);
     }
     let bytes = [member(b'L', b"l", b"", deep.as_bytes()), member(b'5', b"d", b"", b"")].concat();
-    let error = Merge::new().layer(&bytes[..]).unwrap_err().to_string();
+    let error = add(&mut Merge::new(), &bytes).unwrap_err().to_string();
     assert!(error.starts_with("a path is longer than 4096 bytes or deeper"), "{error}");
+}
+
+#[test]
+fn what_may_be_wanted_by_its_name_is_kept_while_it_is_read() {
+    let rows = ["l etc usr/etc", "f usr/etc/passwd root", "f store/x/ca-bundle.pem pem", "f usr/etc/other x"];
+    let last = ["l usr/etc/ssl /store/x"];
+    let mut merged = Merge::new();
+    for rows in [&rows[..], &last] {
+        add(&mut merged, &tar(rows)).unwrap();
+    }
+    assert!(merged.wanted_again().is_empty(), "nothing is read a second time");
+    let contents: Vec<_> =
+        merged.finish().contents.into_iter().map(|(path, text)| (path.to_string(), text)).collect();
+    let expected = [("/store/x/ca-bundle.pem", "pem"), ("/usr/etc/passwd", "root")];
+    assert_eq!(contents, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+}
+
+#[test]
+fn layers_that_are_read_at_once_share_one_budget() {
+    let budget = Budget::default();
+    budget.text.fetch_add(TEXT_LIMIT - 10, Ordering::Relaxed);
+    LayerMembers::read(&tar(&["f four"])[..], &budget).unwrap();
+    let error = LayerMembers::read(&tar(&["l four to/three"])[..], &budget).unwrap_err().to_string();
+    assert_eq!(error, "it has more than 536870912 bytes of paths");
+    budget.members.fetch_add(MEMBER_LIMIT, Ordering::Relaxed);
+    let error = LayerMembers::read(&tar(&["f a"])[..], &budget).unwrap_err().to_string();
+    assert_eq!(error, "it has more than 4000000 files");
 }

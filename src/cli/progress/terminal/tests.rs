@@ -158,6 +158,10 @@ fn live_lines_show_what_is_going_on_and_leave_what_is_done() {
     observer.event(Event::Output { task: two.clone(), text: "error: second".into() });
     observer.event(Event::Failed { task: two });
     observer.event(Event::Upload { repository: "ghcr.io/acme/web".into(), sent: 1_000, total: 4_000 });
+    observer.event(Event::Download { repository: "ghcr.io/acme/base".into(), received: 7, total: 14 });
+    observer.event(Event::Download { repository: "ghcr.io/acme/base".into(), received: 14, total: 14 });
+    observer.event(Event::Download { repository: "ghcr.io/acme/base".into(), received: 14, total: 14 });
+    observer.event(Event::Download { repository: "ghcr.io/acme/base".into(), received: 14, total: 28 });
     observer.event(Event::Warning("look".into()));
     insta::assert_snapshot!(steady(&screen.rows()), @r#"
     note: from workspace
@@ -165,8 +169,10 @@ fn live_lines_show_what_is_going_on_and_leave_what_is_done() {
     ✗ authz           linux/arm64  failed
         error: first
         error: second
+    ✓ ghcr.io/acme/base  received 14 B
     warning: look
     * ghcr.io/acme/web  [━━━━╸           ] 1.0 kB of 4.0 kB
+    * ghcr.io/acme/base  [━━━━━━━━╸       ] 14 B of 28 B
       1 of 3 images done, 1 failed, 1 waiting
     "#);
 
@@ -179,6 +185,7 @@ fn live_lines_show_what_is_going_on_and_leave_what_is_done() {
     ✗ authz           linux/arm64  failed
         error: first
         error: second
+    ✓ ghcr.io/acme/base  received 14 B
     warning: look
     ✓ ghcr.io/acme/web  sent 4.0 kB
     "#);

@@ -1,0 +1,139 @@
+//! Layers of bases on their way from registries: counted, and brought into the store where a local output needs them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use super::build::Built;
+use super::error::Error;
+use super::event::{Event, Observer};
+use super::prepare::Machine;
+use crate::base::BaseError;
+use crate::model::{BlobDigest, Descriptor, Repository};
+use crate::registry::RegistryError;
+use crate::system::parallel;
+
+/// Blobs on their way at once, whatever the number of processors.
+const DOWNLOADS: usize = 4;
+
+/// Sums up what comes from each repository, and tells it.
+pub(super) struct Downloads<'a> {
+    observer: &'a dyn Observer,
+    state: Mutex<BTreeMap<Repository, Sums>>,
+}
+
+#[derive(Default)]
+struct Sums {
+    /// Sizes in bytes of what is going to come.
+    expected: BTreeMap<BlobDigest, u64>,
+    /// Bytes of it that came.
+    received: BTreeMap<BlobDigest, u64>,
+}
+
+impl<'a> Downloads<'a> {
+    pub(super) fn new(observer: &'a dyn Observer) -> Self {
+        Self { observer, state: Mutex::default() }
+    }
+
+    /// These blobs are going to come.
+    pub(super) fn expect<'d>(
+        &self,
+        repository: &Repository,
+        blobs: impl IntoIterator<Item = &'d Descriptor>,
+    ) {
+        let blobs: Vec<_> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
+        if !blobs.is_empty() {
+            self.tell(repository, |sums| sums.expected.extend(blobs));
+        }
+    }
+
+    /// Passes on what comes of a blob, and counts it.
+    pub(super) fn counted<'s>(
+        &'s self,
+        repository: &'s Repository,
+        blob: &Descriptor,
+        sink: &'s mut dyn Write,
+    ) -> impl Write + 's {
+        Counted { downloads: self, repository, digest: blob.digest, received: 0, sink }
+    }
+
+    fn tell(&self, repository: &Repository, change: impl FnOnce(&mut Sums)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = state.entry(repository.clone()).or_default();
+        change(sums);
+        let (received, total) = (sums.received.values().sum(), sums.expected.values().sum());
+        self.observer.event(Event::Download { repository: repository.to_string(), received, total });
+    }
+}
+
+struct Counted<'a> {
+    downloads: &'a Downloads<'a>,
+    repository: &'a Repository,
+    digest: BlobDigest,
+    received: u64,
+    sink: &'a mut dyn Write,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        self.received += count as u64;
+        let (digest, received) = (self.digest, self.received);
+        self.downloads.tell(self.repository, |sums| {
+            sums.received.insert(digest, received);
+        });
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+/// Brings the layers of registries' bases that the store does not have, each once.
+pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), Error> {
+    let Machine { store, registry, cancel, observer, .. } = *machine;
+    let layers = built.images.iter().flat_map(|image| &image.platforms).flat_map(|image| &image.layers);
+    let mut missing = BTreeMap::new();
+    for layer in layers {
+        let blob = &layer.layer.descriptor;
+        if let Some(from) = &layer.from
+            && !missing.contains_key(&blob.digest)
+            && !store.has_blob(&blob.digest, blob.size)
+        {
+            missing.insert(blob.digest, (blob, from, &layer.urls));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let downloads = Downloads::new(observer);
+    let mut expected: BTreeMap<&Repository, Vec<&Descriptor>> = BTreeMap::new();
+    for (blob, from, _) in missing.values() {
+        expected.entry(from).or_default().push(blob);
+    }
+    expected.into_iter().for_each(|(from, blobs)| downloads.expect(from, blobs));
+    // The largest first, so that none is left alone at the end.
+    let mut missing: Vec<_> = missing.into_values().collect();
+    missing.sort_by_key(|(blob, _, _)| std::cmp::Reverse(blob.size));
+    let brought = parallel(DOWNLOADS, &missing, |(blob, from, urls)| {
+        cancel.check()?;
+        let mut stored = store.write_blob()?;
+        registry
+            .blob(from, blob, &mut downloads.counted(from, blob, &mut stored))
+            .map_err(|error| elsewhere(error, from, blob, urls))?;
+        stored.finish()?;
+        Ok::<_, Error>(())
+    });
+    brought.into_iter().collect::<Result<Vec<()>, Error>>()?;
+    Ok(store.sync()?)
+}
+
+/// Says of a layer that is not to be distributed where it is.
+fn elsewhere(error: RegistryError, from: &Repository, blob: &Descriptor, urls: &[String]) -> Error {
+    if urls.is_empty() {
+        return error.into();
+    }
+    let (base, urls) = (from.to_string(), urls.to_vec());
+    BaseError::Elsewhere { base, layer: blob.digest, urls, source: error.into() }.into()
+}
