@@ -93,7 +93,8 @@ fn text(found: &Inspection) -> String {
     let mut text = format!("{}\n", cut(&found.reference, usize::MAX));
     let root = &found.root;
     let _ = writeln!(text, "  {}", root.digest);
-    line(&mut text, "type", &format!("{}, {}", kind(&root.media_type), Size(root.size)));
+    let made = if found.made { ", made for this: the archive has none" } else { "" };
+    line(&mut text, "type", &format!("{}, {}{made}", kind(&root.media_type), Size(root.size)));
     if let Some(artifact) = &root.artifact_type {
         line(&mut text, "artifact", artifact);
     }
@@ -214,17 +215,12 @@ fn layer_text(text: &mut String, layer: &InspectedLayer) {
     let made =
         own.iter().filter(|_| !class.is_empty()).find_map(|own| made.strip_prefix(own)).unwrap_or(made);
     let title = layer.blob.annotations.get("org.opencontainers.image.title").map(String::as_str);
-    let mut words: Vec<String> = [title.unwrap_or_default(), made]
-        .iter()
-        .filter(|word| !word.is_empty())
-        .map(|word| (*word).to_owned())
-        .collect();
     // Of gzip layers, the usual, nothing is said.
     let usual =
         MediaType::parse(&layer.blob.media_type).is_some_and(|kind| kind.to_oci() == MediaType::OciLayerGzip);
-    if !usual {
-        words.push(kind(&layer.blob.media_type));
-    }
+    let kind = if usual { String::new() } else { kind(&layer.blob.media_type) };
+    let words = [title.unwrap_or_default(), &kind, made];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let what = words.join("  ");
     let _ = writeln!(
         text,

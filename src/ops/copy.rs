@@ -95,7 +95,7 @@ pub fn copy(
             for (tag, found) in legacy {
                 merge(&mut graph, found, &tag);
             }
-            write(machine, &origin, &graph, place, names(source, &origin, options))?
+            write(machine, &origin, &graph, place, names(source, &origin, options, docker))?
         }
     };
     copied.documents = graph.below(graph.root).len();
@@ -153,7 +153,7 @@ fn merge(graph: &mut Graph, other: Graph, tag: &str) {
 }
 
 /// The names of a copy on this machine.
-fn names(source: &Source, origin: &Origin<'_>, options: &CopyOptions) -> Vec<String> {
+fn names(source: &Source, origin: &Origin<'_>, options: &CopyOptions, docker: bool) -> Vec<String> {
     match (source, origin) {
         (Source::Registry(reference), _) => {
             let named = |tag: &str| format!("{}:{tag}", reference.repository());
@@ -163,7 +163,10 @@ fn names(source: &Source, origin: &Origin<'_>, options: &CopyOptions) -> Vec<Str
                 options.tags.iter().map(|tag| named(tag)).collect()
             }
         }
-        (_, Origin::Local(image)) if options.tags.is_empty() => image.names.clone(),
+        // A tag alone is no name for Docker.
+        (_, Origin::Local(image)) if options.tags.is_empty() => {
+            image.names.iter().filter(|name| !docker || name.contains([':', '/'])).cloned().collect()
+        }
         _ => options.tags.clone(),
     }
 }
@@ -206,10 +209,12 @@ fn push(
     tags: Vec<String>,
 ) -> Result<Copied, Error> {
     let watcher = Watcher::new(machine);
-    // An archive is unpacked only for what is not there yet.
-    let packed = matches!(origin, Origin::Local(image) if image.path(&graph.root).is_none());
-    let there =
-        |digest| Ok::<_, Error>(packed && machine.registry.present(&repository.at(digest))? == Some(digest));
+    // What is in the repository has its blobs there; an archive is unpacked only for what is not.
+    let there = |digest| match origin {
+        Origin::Registry(_, from) => Ok::<_, Error>(from == repository),
+        Origin::Local(image) if image.path(&digest).is_some() => Ok(false),
+        Origin::Local(_) => Ok(machine.registry.present(&repository.at(digest))? == Some(digest)),
+    };
     let mut stages: BTreeMap<usize, Vec<ImagePush>> = BTreeMap::new();
     let mut last = Vec::new();
     let image = |graph: &Graph, digest: BlobDigest, tags: Vec<String>| {

@@ -6,6 +6,7 @@ use super::error::Error;
 use super::graph::{Graph, Node, Origin, Referrers, is_image_config};
 use super::place::Source;
 use super::prepare::Machine;
+use crate::archive::Form;
 use crate::model::{BlobDigest, Class, RawDescriptor, RawPlatform};
 
 /// What is said of an image, or of any other artifact, without its layers.
@@ -19,6 +20,8 @@ pub struct Inspection {
     /// The root: an index, or a manifest.
     #[serde(flatten)]
     pub root: Document,
+    /// Whether the manifest was made for this, over config and layers of a Docker archive, which has none.
+    pub made: bool,
     /// The manifests, in the order of the index.
     pub manifests: Vec<Manifest>,
     /// What refers to one of them.
@@ -204,6 +207,7 @@ pub fn inspect(
         schema_version: 1,
         reference: source.to_string(),
         root: document(node),
+        made: matches!(source, Source::Local(place, _) if place.form == Form::DockerArchive),
         manifests,
         referrers: referrers(&graph),
     })

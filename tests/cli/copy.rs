@@ -189,6 +189,12 @@ fn several_names_at_once() {
     assert_eq!(tagged("x", &[]), ["latest"]);
     assert_eq!(tagged("x:a", &["b", "c"]), ["a", "b", "c"]);
     assert_eq!(tagged("x", &["b"]), ["b"]);
+    // In its own repository it gets a name, and no blob is asked for.
+    let before = server.lines().len();
+    env.succeeds(&["copy", &from, &format!("{}/odd:v2", server.address)]);
+    let lines = server.lines()[before..].to_vec();
+    assert!(lines.iter().all(|line| !line.contains("/blobs/")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with("PUT /v2/odd/manifests/v2")), "{lines:#?}");
 }
 
 #[test]

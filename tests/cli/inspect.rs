@@ -172,3 +172,22 @@ fn a_config_that_says_nothing_is_shown_so() {
       layer        1 B  [digest]
     ");
 }
+
+#[test]
+fn the_manifest_of_a_docker_archive_is_made() {
+    let env = Env::with_files();
+    let file = format!("docker-archive:{}", env.outside("d.tar").display());
+    env.succeeds(&["build", "--platform", "linux/amd64", "--output", &file]);
+    let said = env.succeeds(&["inspect", &file]);
+    assert_snapshot!(plain(&said.stdout), @r"
+    docker-archive:[dir]/d.tar
+      sha256:…
+      type        OCI manifest, 401 B, made for this: the archive has none
+
+    linux/amd64  832 B in 1 layer
+      user        65532:65532
+      app        177 B  [digest]  2 files in /etc/web
+    ");
+    let said = env.fails(2, &["inspect", "--platform", "linux/s390x", &file]);
+    assert_snapshot!(said, @"error: docker-archive:[dir]/d.tar has no image for linux/s390x, only for linux/amd64");
+}
