@@ -92,6 +92,7 @@ fn listed(found: &[String]) -> String {
     if found.is_empty() {
         return String::new();
     }
+    let found: Vec<String> = found.iter().map(|name| name.replace(char::is_control, "\u{fffd}")).collect();
     let more = found.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(": {}{more}", found[..found.len().min(NAMED)].join(", "))
@@ -104,6 +105,7 @@ impl LocalError {
             Self::Several { place, found } => {
                 let first = found.first()?;
                 let mark = if first.starts_with("sha256:") { '@' } else { ':' };
+                let first = first.replace(char::is_control, "\u{fffd}");
                 Some(format!("name one of them, like {place}{mark}{first}"))
             }
             Self::Damaged { .. } | Self::Missing { .. } => Some("make or copy it anew".to_owned()),
@@ -502,6 +504,6 @@ fn parsed<T: DeserializeOwned>(place: &str, what: &str, bytes: &[u8]) -> Result<
     serde_json::from_slice(bytes).map_err(|error| LocalError::Document {
         place: place.to_owned(),
         what: what.to_owned(),
-        reason: error.to_string(),
+        reason: error.to_string().replace(char::is_control, "\u{fffd}"),
     })
 }

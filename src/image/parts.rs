@@ -42,14 +42,19 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result
     Ok(Some(Option::deserialize(d)?.unwrap_or_default()))
 }
 
+/// Messages may hold words of documents, and those no control characters.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 impl Parts {
     /// Reads a document that was named as of type `said` (empty where nobody said). It has to be one thing: one that two
     /// readers can take for two things is refused (image-spec, "Verification" of manifests; CVE-2021-41190).
     ///
     /// The error says what is wrong with it.
     pub fn parse(said: &str, bytes: &[u8]) -> Result<Self, String> {
-        let document: RawDocument =
-            serde_json::from_slice(bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+        let document: RawDocument = serde_json::from_slice(bytes)
+            .map_err(|error| printable(&format!("it cannot be read: {error}")))?;
         let known = |text: &str| {
             MediaType::parse(text)
                 .filter(|kind| kind.is_index() || kind.is_manifest())
@@ -59,8 +64,8 @@ impl Parts {
         let said = if said.is_empty() { None } else { Some(known(said)?) };
         let is_index = match (&document.manifests, &document.config, &document.layers) {
             (Some(_), None, None) => true,
-            (None, Some(_), Some(_)) => false,
-            (None, ..) => return Err("it is neither an index nor a manifest".to_owned()),
+            (None, None, None) => return Err("it is neither an index nor a manifest".to_owned()),
+            (None, ..) => false,
             _ => return Err("it is an index and a manifest at once".to_owned()),
         };
         let media_type = match (own, said) {
@@ -118,6 +123,7 @@ mod tests {
             ("", r#"{"manifests":null}"#, Ok(MediaType::OciIndex)),
             (MANIFEST, &manifest, Ok(MediaType::OciManifest)),
             ("", &own, Ok(MediaType::OciManifest)),
+            ("", &format!(r#"{{"config":{part}}}"#), Ok(MediaType::OciManifest)),
             (INDEX, &own, Err("it says it is application/vnd.oci.image.manifest.v1+json and is named as")),
             (INDEX, &manifest, Err("does not look so")),
             ("a/b", &manifest, Err("its media type is `a/b`")),
@@ -126,6 +132,7 @@ mod tests {
             ("", "{}", Err("neither")),
             ("", "[", Err("cannot be read")),
             ("", &own.replace("sha256", "sha512"), Err("is not a digest")),
+            ("", &own.replace("sha256", "\\u001b[2J"), Err("`\u{fffd}[2J:")),
         ] {
             match (Parts::parse(said, body.as_bytes()).map(|parts| parts.media_type), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{body}"),

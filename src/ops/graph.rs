@@ -196,6 +196,8 @@ impl<'a> Origin<'a> {
         if let Some(row) = self.find(root, wanted, 0, &mut looked, &mut found)? {
             return Ok(row);
         }
+        let mut found: Vec<String> =
+            found.iter().map(|name| name.replace(char::is_control, "\u{fffd}")).collect();
         found.sort();
         found.dedup();
         Err(GraphError::Platform { place: self.place(), wanted: wanted.clone(), found }.into())

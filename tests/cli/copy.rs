@@ -1,6 +1,6 @@
 //! Copies of images as they are, counted at registries and compared byte by byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use imgpack::model::BlobDigest;
@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::env::{Env, is_installed, without_digests};
-use crate::fake::Fake;
+use crate::fake::{Fake, Reply};
 use crate::graph::{CONFIG, EMPTY, INDEX, LAYER, Layout, MANIFEST, blobs, odd};
 use crate::keeping::{self, counted};
 
@@ -106,6 +106,48 @@ fn a_referrer_whose_list_was_lost_is_listed_again() {
     env.succeeds(&["copy", &from, &to]);
     let lines = two.lines()[before..].to_vec();
     assert!(lines.iter().any(|line| line.starts_with("PUT") && line.ends_with(&list)), "{lines:#?}");
+}
+
+/// A registry with the referrers API (distribution-spec 1.1).
+fn with_api() -> Fake {
+    let mut inner = keeping::script();
+    let mut lists: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    Fake::start(move |asked| {
+        if let Some((_, subject)) = asked.target.split_once("/referrers/") {
+            let rows = lists.get(subject).cloned().unwrap_or_default();
+            let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": rows });
+            return Reply::body(index.to_string()).with("Content-Type", INDEX);
+        }
+        let reply = inner(asked);
+        let document: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let Some(subject) = document["subject"]["digest"].as_str().filter(|_| asked.method == "PUT") else {
+            return reply;
+        };
+        lists.entry(subject.to_owned()).or_default().push(json!({
+            "mediaType": document["mediaType"], "digest": BlobDigest::of(&asked.body), "size": asked.body.len(),
+            "artifactType": document["artifactType"],
+        }));
+        reply.with("OCI-Subject", subject)
+    })
+}
+
+#[test]
+fn a_registry_that_lists_referrers_is_left_to_it() {
+    let env = Env::bare();
+    let (server, layout, _) = with_odd(&env);
+    let two = with_api();
+    let (middle, out) = (format!("{}/odd:v1", two.address), env.outside("out"));
+    env.succeeds(&["copy", &format!("{}/odd:v1", server.address), &middle]);
+    assert!(two.lines().iter().all(|line| !line.contains("/manifests/sha256-")), "{:#?}", two.lines());
+    env.succeeds(&["copy", &middle, &format!("oci:{}", out.display())]);
+    assert_eq!(blobs(&out), blobs(&layout.path));
+    let before = two.lines().len();
+    env.succeeds(&["copy", &format!("{}/odd:v1", server.address), &middle]);
+    let lines = two.lines()[before..].to_vec();
+    // The tag, three referrers, the index inside; the lists of three subjects.
+    assert_eq!(lines.iter().filter(|line| line.starts_with("HEAD")).count(), 5, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("/referrers/")).count(), 3, "{lines:#?}");
+    assert_eq!(lines.len(), 8, "{lines:#?}");
 }
 
 #[test]
@@ -307,9 +349,9 @@ fn a_registry_that_finds_damage_is_believed() {
     layout.entry(&image, Some("v1"));
     fs::write(layout.file(&BlobDigest::of(b"layer of one")), "layer of two").unwrap();
     let server = Fake::start(|asked| match asked.method.as_str() {
-        "HEAD" => crate::fake::Reply::status(404),
-        "POST" => crate::fake::Reply::status(202).with("Location", format!("{}1", asked.target)),
-        _ => crate::fake::Reply::status(400).and_body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#),
+        "HEAD" => Reply::status(404),
+        "POST" => Reply::status(202).with("Location", format!("{}1", asked.target)),
+        _ => Reply::status(400).and_body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#),
     });
     let from = format!("oci:{}", layout.path.display());
     let said = env.fails(2, &["copy", "--quiet", &from, &format!("{}/x:v1", server.address)]);
