@@ -14,8 +14,8 @@ use crate::system::{ArchiveFile, ArchiveFileError, Cancel, Cancelled, IoError, f
 
 /// Longest document in bytes (distribution-spec, "Pushing Manifests": registries take 4 MiB).
 const DOCUMENT_LIMIT: u64 = 4 << 20;
-/// No layout's index is longer.
-const INDEX_LIMIT: u64 = 64 << 20;
+/// Longer indexes of layouts are not read.
+const INDEX_LIMIT: u64 = 16 << 20;
 /// What containerd and BuildKit call an image in a layout.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Names that a message lists.
@@ -227,6 +227,7 @@ impl LocalImage {
         let (referrers, made, members) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut image = Self { place, files, names: Vec::new(), root, referrers, made, members };
         let mut images: Vec<(RawDescriptor, Vec<String>)> = Vec::new();
+        let mut known: BTreeMap<BlobDigest, usize> = BTreeMap::new();
         for entry in entries {
             let is_manifest =
                 MediaType::parse(&entry.media_type).is_none_or(|kind| kind.is_index() || kind.is_manifest());
@@ -247,7 +248,8 @@ impl LocalImage {
                     continue;
                 }
             }
-            match images.iter_mut().find(|(known, _)| known.digest == entry.digest) {
+            let at = *known.entry(entry.digest).or_insert(images.len());
+            match images.get_mut(at) {
                 Some((_, names)) => names.extend(named),
                 None => images.push((entry, named)),
             }

@@ -230,9 +230,10 @@ fn push(
             .map(|(_, row)| row.digest)
             .filter(|digest| *digest != graph.root)
             .collect();
+        let heights = graph.heights();
         for node in graph.documents.values() {
             let digest = node.row.digest;
-            let height = height(graph, node);
+            let height = heights.get(&digest).copied().unwrap_or_default();
             if digest == graph.root {
                 last.push(image(graph, digest, tags.clone())?);
             } else if refer.contains(&digest) {
@@ -287,13 +288,6 @@ fn relist(
         }
     }
     Ok(())
-}
-
-/// How many indexes stand in each other below a document.
-fn height(graph: &Graph, node: &Node) -> usize {
-    let below = node.parts.manifests.iter().filter_map(|row| graph.documents.get(&row.digest));
-    let below = below.map(|node| height(graph, node)).max();
-    if node.parts.media_type.is_index() { 1 + below.unwrap_or(0) } else { 0 }
 }
 
 fn image_push(

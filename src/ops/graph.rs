@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::error::Error;
 use super::place::Source;
 use super::prepare::Machine;
 use crate::archive::LocalImage;
 use crate::image::Parts;
-use crate::model::{BlobDigest, Descriptor, MediaType, RawDescriptor, RawPlatform, Repository};
+use crate::model::{BlobDigest, Descriptor, MediaType, RawDescriptor, RawPlatform, Repository, Size};
 use crate::registry::Registry;
 use crate::system::{Cancel, parallel};
 
@@ -17,6 +18,10 @@ use crate::system::{Cancel, parallel};
 const DEPTH: usize = 4;
 /// Most indexes and manifests of one image with all that refers to it.
 const DOCUMENTS: usize = 10_000;
+/// Most bytes of them together: they are held in memory. Those of real images are some kilobytes.
+const DOCUMENT_BYTES: u64 = 32 << 20;
+/// Most documents that are looked into for one platform.
+const LOOKED: usize = 64;
 /// Documents asked for at once.
 const JOBS: usize = 4;
 /// Longest config in bytes: those of large images have some 20 kB.
@@ -191,15 +196,12 @@ impl<'a> Origin<'a> {
 
     /// The manifest for a platform: `root` itself, or one that it leads to.
     pub fn select(&self, root: &RawDescriptor, wanted: &RawPlatform) -> Result<RawDescriptor, Error> {
-        let mut found = Vec::new();
+        let mut found = BTreeSet::new();
         let mut looked = 0;
         if let Some(row) = self.find(root, wanted, 0, &mut looked, &mut found)? {
             return Ok(row);
         }
-        let mut found: Vec<String> =
-            found.iter().map(|name| name.replace(char::is_control, "\u{fffd}")).collect();
-        found.sort();
-        found.dedup();
+        let found = found.iter().map(|name| name.replace(char::is_control, "\u{fffd}")).collect();
         Err(GraphError::Platform { place: self.place(), wanted: wanted.clone(), found }.into())
     }
 
@@ -209,11 +211,11 @@ impl<'a> Origin<'a> {
         wanted: &RawPlatform,
         depth: usize,
         looked: &mut usize,
-        found: &mut Vec<String>,
+        found: &mut BTreeSet<String>,
     ) -> Result<Option<RawDescriptor>, Error> {
         *looked += 1;
-        if depth > DEPTH || *looked > DOCUMENTS {
-            return Err(self.too_much("indexes too deep in each other"));
+        if depth > DEPTH || *looked > LOOKED {
+            return Err(self.too_much("too many indexes, or indexes too deep in each other"));
         }
         let node = self.document(row)?;
         if !node.parts.media_type.is_index() {
@@ -231,7 +233,8 @@ impl<'a> Origin<'a> {
         for row in rows().filter(is_told) {
             match &row.platform {
                 Some(platform) if platform.is(wanted) => return Ok(Some(row.clone())),
-                platform => found.extend(platform.iter().map(ToString::to_string)),
+                platform if found.len() < LOOKED => found.extend(platform.iter().map(ToString::to_string)),
+                _ => {}
             }
         }
         for row in rows().filter(|row| !is_told(row)) {
@@ -266,12 +269,16 @@ impl<'a> Origin<'a> {
         };
         let mut level = vec![Step { row: root.clone(), depth: 0, refers: 0 }];
         let mut seen = BTreeSet::from([root.digest]);
+        let (bytes, listed) = (AtomicU64::new(0), AtomicUsize::new(0));
         while !level.is_empty() {
             if seen.len() > DOCUMENTS {
                 return Err(self.too_much(format!("more than {DOCUMENTS} manifests")));
             }
             let read = parallel(JOBS, &level, |step| {
                 cancel.check()?;
+                if bytes.fetch_add(step.row.size, Ordering::Relaxed) > DOCUMENT_BYTES {
+                    return Err(self.too_much(format!("more than {} of manifests", Size(DOCUMENT_BYTES))));
+                }
                 let node = match self.document(&step.row) {
                     // A list of referrers outlives what it names.
                     Err(error) if step.refers > 0 && error.is_not_found() => return Ok(None),
@@ -283,6 +290,9 @@ impl<'a> Origin<'a> {
                 } else {
                     self.referrers(step.row.digest)?
                 };
+                if listed.fetch_add(found.len(), Ordering::Relaxed) > DOCUMENTS {
+                    return Err(self.too_much(format!("more than {DOCUMENTS} referrers")));
+                }
                 Ok::<_, Error>(Some((node, found)))
             });
             let mut next = Vec::new();
@@ -315,6 +325,7 @@ impl<'a> Origin<'a> {
             level = next;
         }
         let Graph { referrers, gone, .. } = &mut graph;
+        let gone: BTreeSet<&BlobDigest> = gone.iter().collect();
         referrers.retain(|(_, row)| !gone.contains(&row.digest));
         Ok(graph)
     }
@@ -350,6 +361,25 @@ impl Graph {
     /// The root.
     pub fn root(&self) -> Option<&Node> {
         self.documents.get(&self.root)
+    }
+
+    /// How many indexes stand in each other in and below each document.
+    pub fn heights(&self) -> BTreeMap<BlobDigest, usize> {
+        // A document leads to others of its own graph alone, none of which leads back: a digest cannot.
+        let mut heights: BTreeMap<BlobDigest, usize> = self
+            .documents
+            .iter()
+            .map(|(digest, node)| (*digest, usize::from(node.parts.media_type.is_index())))
+            .collect();
+        for _ in 0..DEPTH {
+            for (digest, node) in &self.documents {
+                let below = node.parts.manifests.iter().filter_map(|row| heights.get(&row.digest)).max();
+                if let Some(below) = below.copied() {
+                    heights.insert(*digest, below + 1);
+                }
+            }
+        }
+        heights
     }
 
     /// The documents below `digest`, itself included.

@@ -8,6 +8,10 @@ use super::place::Source;
 use super::prepare::Machine;
 use crate::archive::Form;
 use crate::model::{BlobDigest, Class, RawDescriptor, RawPlatform};
+use crate::system::parallel;
+
+/// Configs asked for at once.
+const CONFIGS: usize = 4;
 
 /// What is said of an image, or of any other artifact, without its layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -197,12 +201,10 @@ pub fn inspect(
     }
     let graph = origin.walk(&root, Referrers::Listed, machine.cancel)?;
     let node = graph.root().ok_or_else(|| Error::bug("the root was not read"))?;
-    let mut manifests = Vec::new();
-    for node in graph.below(graph.root) {
-        if !node.parts.media_type.is_index() {
-            manifests.push(manifest(&origin, node)?);
-        }
-    }
+    let images: Vec<&Node> =
+        graph.below(graph.root).into_iter().filter(|node| !node.parts.media_type.is_index()).collect();
+    let manifests = parallel(CONFIGS, &images, |node| manifest(&origin, node));
+    let manifests = manifests.into_iter().collect::<Result<Vec<_>, Error>>()?;
     Ok(Inspection {
         schema_version: 1,
         reference: source.to_string(),

@@ -15,7 +15,7 @@ use crate::model::{Repository, is_tag};
 /// Tags asked for at once.
 const PAGE: usize = 1000;
 /// No page of a list is longer in bytes; a registry may send all its tags as one page.
-pub(super) const PAGE_BYTES: usize = 32 << 20;
+const PAGE_BYTES: usize = 32 << 20;
 /// More tags than this are not listed.
 const MOST_TAGS: usize = 1_000_000;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::auth::Access;
 use super::error::{RegistryError, one_line};
 use super::http::{Call, Http};
-use super::listing::{PAGE_BYTES, next_page};
+use super::listing::next_page;
 use super::port::RawManifest;
 use super::runtime::sleep;
 use crate::model::{BlobDigest, ImageRef, MediaType, RawDescriptor, Repository};
@@ -131,7 +131,7 @@ impl Http {
                 return Err(self.refusal(&call, response, &format!("{repository}@{subject}")).await);
             }
             let next = next_page(&call, &response)?;
-            let bytes = self.read(&call.request(), response, PAGE_BYTES, false).await?;
+            let bytes = self.read(&call.request(), response, RawManifest::LONGEST, false).await?;
             let rows = listed(&bytes).ok_or_else(|| RegistryError::Protocol {
                 request: Box::new(call.request()),
                 reason: "it is not the index of a list of referrers".to_owned(),

@@ -454,13 +454,40 @@ fn hostile_graphs_end() {
         json!({ "manifests": [], "config": layout.blob(EMPTY, "{}"), "layers": [] }).to_string(),
     );
     layout.entry(&both, Some("both"));
+    // Each of four indexes names the one inside a thousand times: a thousand to the power of four ways.
+    let mut wide = layout.image("linux/amd64", "wide");
+    for _ in 0..4 {
+        wide = layout.index(&vec![wide; 1000]);
+    }
+    layout.entry(&wide, Some("wide"));
+    let pad = "x".repeat(1 << 20);
+    let many: Vec<Value> = (0..40)
+        .map(|number| {
+            let annotations = json!({ "pad": pad, "number": number.to_string() });
+            layout.document(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [], "annotations": annotations }))
+        })
+        .collect();
+    let many = layout.index(&many);
+    layout.entry(&many, Some("many"));
     let said = |name: &str| {
         let to = format!("oci:{}", env.outside("out").display());
         without_digests(&env.fails(2, &["copy", &format!("oci:{}:{name}", layout.path.display()), &to]))
     };
     assert_snapshot!(said("deep"), @"error: oci:[dir]/in has indexes or referrers too deep in each other");
+    assert_snapshot!(said("many"), @"error: oci:[dir]/in has more than 33.6 MB of manifests");
     assert_snapshot!(said("sizes"), @"error: cannot use sha256:… of oci:[dir]/in: it has two sizes, 5 and 9 bytes");
     assert_snapshot!(said("both"), @"error: cannot use sha256:… of oci:[dir]/in: it is an index and a manifest at once");
+    let server = keeping::start();
+    let ended = env.succeeds(&[
+        "copy",
+        &format!("oci:{}:wide", layout.path.display()),
+        &format!("{}/x:v1", server.address),
+    ]);
+    assert!(ended.stderr.ends_with("5 manifests: 2 blobs copied (383 B)\n"), "{}", ended.stderr);
+    // From the inside out.
+    let puts =
+        server.lines().into_iter().filter(|line| line.starts_with("PUT") && line.contains("/manifests/"));
+    assert_eq!(puts.count(), 6);
 }
 
 #[test]
