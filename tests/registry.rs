@@ -14,16 +14,33 @@ mod access;
 mod early;
 #[path = "registry/fake.rs"]
 mod fake;
+#[path = "registry/faults.rs"]
+mod faults;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mount.rs"]
+mod mount;
 #[path = "registry/pulling.rs"]
 mod pulling;
 #[path = "registry/pushing.rs"]
 mod pushing;
+#[path = "registry/reading.rs"]
+mod reading;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/real_uploads.rs"]
+mod real_uploads;
 #[path = "registry/referring.rs"]
 mod referring;
+#[path = "registry/relay.rs"]
+mod relay;
+#[path = "registry/resume.rs"]
+mod resume;
+#[path = "registry/servers.rs"]
+#[allow(dead_code, reason = "the command line is tried with more of them")]
+mod servers;
+#[path = "registry/sessions.rs"]
+mod sessions;
 #[path = "registry/tls.rs"]
 mod tls;
 

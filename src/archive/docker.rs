@@ -125,9 +125,11 @@ impl<'a> Archive<'a> {
 }
 
 fn layer_name(image: &str, digest: BlobDigest, media_type: MediaType) -> Result<String, ArchiveError> {
-    match media_type {
-        MediaType::OciLayerTar | MediaType::DockerLayerTar => Ok(format!("{}.tar", digest.hex())),
-        MediaType::OciLayerZstd => Err(ArchiveError::Zstd { image: image.to_owned(), layer: digest }),
+    match media_type.to_oci() {
+        MediaType::OciLayerTar | MediaType::OciForeignTar => Ok(format!("{}.tar", digest.hex())),
+        MediaType::OciLayerZstd | MediaType::OciForeignZstd => {
+            Err(ArchiveError::Zstd { image: image.to_owned(), layer: digest })
+        }
         // Docker looks at the bytes, not at the name; readers of go-containerregistry's archives expect this one.
         _ => Ok(format!("{}.tar.gz", digest.hex())),
     }

@@ -9,7 +9,7 @@ use super::downloads::Downloads;
 use super::error::{Error, ErrorKind};
 use super::pack::pack_layer;
 use super::pins::Pins;
-use super::prepare::Machine;
+use super::prepare::{Machine, Target};
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{
@@ -17,6 +17,7 @@ use crate::base::{
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
+use crate::lock::Kind;
 use crate::model::{
     BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
     Repository,
@@ -24,13 +25,16 @@ use crate::model::{
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
 use crate::store::Store;
-use crate::system::{IoError, fs};
+use crate::system::{IoError, fs, parallel};
 use crate::tar::Framing;
 
 /// How layers that a base has as plain tars are compressed.
 fn compressor_name() -> String {
     format!("{}, pieces of {PIECE} bytes", Framing::new(Compression::GZIP).name())
 }
+
+/// Questions to registries that are on their way at once.
+const QUESTIONS: usize = 16;
 
 /// Raised when reading the same file gives another base.
 const BASE_NOTE: &str = "2";
@@ -150,6 +154,25 @@ impl<'a> Bases<'a> {
         // What could not be noted is read again.
         let _: Result<(), IoError> = store.put_record(&note, &base);
         Ok(base)
+    }
+
+    /// Asks what the references of these targets' bases stand for, all at once, where neither they nor the lock say it.
+    pub fn resolve(&self, targets: &[Target]) {
+        let mut unknown = BTreeMap::new();
+        for target in targets {
+            if let Base::Registry(text) = &target.spec.base
+                && !self.pins.has_row(Kind::Image, text)
+                && let Ok(reference) = text.parse::<ImageRef>()
+                && reference.digest().is_none()
+            {
+                unknown.insert(text, reference);
+            }
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        if unknown.len() > 1 {
+            // What goes wrong is told where the base is needed.
+            parallel(QUESTIONS, &unknown, |(text, reference)| drop(self.resolved(text, reference)));
+        }
     }
 
     /// What a reference stands for: its own digest, else the pinned one, else what its tag is now.

@@ -72,6 +72,7 @@ pub fn build(
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
     let mut prepared = session.begin(specs)?;
     let bases = session.bases();
+    bases.resolve(&prepared.targets);
     let mut records = BTreeMap::new();
     if options.fresh.is_none() {
         let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));

@@ -300,10 +300,10 @@ fn image_push(
     there: bool,
 ) -> Result<ImagePush, Error> {
     let manifest = |node: &Node| Manifest { media_type: node.parts.media_type, bytes: node.bytes.clone() };
-    let mut documents = graph.below(digest).into_iter();
-    let root = documents.next().ok_or_else(|| Error::bug(format!("{digest} was not read")))?;
-    // Indexes below it are pushed before.
-    let children: Vec<&Node> = documents.filter(|node| !node.parts.media_type.is_index()).collect();
+    let root = graph.documents.get(&digest).ok_or_else(|| Error::bug(format!("{digest} was not read")))?;
+    // Indexes in it were pushed before, with all that is in them.
+    let listed = root.parts.manifests.iter().filter_map(|row| graph.documents.get(&row.digest));
+    let children: Vec<&Node> = listed.filter(|node| !node.parts.media_type.is_index()).collect();
     let mut blobs = Vec::new();
     let named = children.iter().copied().chain([root]);
     let rows = named.flat_map(|node| node.parts.blobs().chain(&node.parts.manifests));

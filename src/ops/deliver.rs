@@ -80,7 +80,6 @@ impl Push<'_, '_> {
         let images = images(machine, built)?;
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
-        watcher.sent_before(early.keys());
         let contents = |root| contents(machine.store, root);
         let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
         Ok(registry::push(machine.registry, &job, *watcher)?)
@@ -177,21 +176,48 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
     built.images.iter().map(output).collect()
 }
 
-/// Sums up what is sent to each repository. Says nothing before everything that is to be sent is known.
+/// Sums up what is sent. Says nothing before everything that is to be sent is known.
 pub(super) struct Watcher<'a> {
     machine: &'a Machine<'a>,
     state: Mutex<Sums>,
 }
 
+/// A blob in any repository of a registry: it is sent once, as a rule.
+type Held = (String, BlobDigest);
+
 #[derive(Default)]
 struct Sums {
-    sent: BTreeMap<(Repository, BlobDigest), u64>,
-    /// Bytes of what was sent before the job.
-    before: u64,
-    /// `None` while layers are being made.
-    total: Option<u64>,
+    /// What is sent, how much of it, and the whole.
+    sent: BTreeMap<(Repository, BlobDigest), (u64, u64)>,
+    /// Sizes of what is going to be sent beside; `None` while layers are being made.
+    expected: Option<BTreeMap<Held, u64>>,
+    /// What is or was sent, or proved to be there.
+    settled: BTreeSet<Held>,
     /// Repositories of which something was said.
     told: BTreeSet<String>,
+}
+
+impl Sums {
+    fn settle(&mut self, repository: &Repository, blob: &Descriptor) {
+        let held = (repository.registry().to_owned(), blob.digest);
+        if let Some(expected) = &mut self.expected {
+            expected.remove(&held);
+        }
+        self.settled.insert(held);
+    }
+
+    fn expect<'b>(&mut self, blobs: impl Iterator<Item = (&'b Repository, &'b Descriptor)>) {
+        let held =
+            blobs.map(|(repository, blob)| ((repository.registry().to_owned(), blob.digest), blob.size));
+        self.expected = Some(held.filter(|(held, _)| !self.settled.contains(held)).collect());
+    }
+
+    fn event(&self, repository: String) -> Option<Event> {
+        let expected: u64 = self.expected.as_ref()?.values().sum();
+        let (sent, whole) =
+            self.sent.values().fold((0, 0), |(sum, all), (sent, size)| (sum + sent, all + size));
+        Some(Event::Upload { repository, sent, total: whole + expected })
+    }
 }
 
 impl<'a> Watcher<'a> {
@@ -205,43 +231,47 @@ impl<'a> Watcher<'a> {
 
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
-        let blobs = images.iter().flat_map(|image| {
-            image.blobs.iter().map(|(blob, _)| ((&image.repository, blob.digest), blob.size))
-        });
-        self.state().total = Some(blobs.collect::<BTreeMap<_, _>>().into_values().sum());
-    }
-
-    /// Nothing but these was sent before the job.
-    fn sent_before<'e>(&self, early: impl Iterator<Item = &'e (Repository, BlobDigest)>) {
-        let mut state = self.state();
-        state.before = early.filter_map(|blob| state.sent.get(blob)).sum();
+        let blobs =
+            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
+        self.state().expect(blobs);
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
         let mut state = self.state();
-        state.sent.insert((repository.clone(), blob.digest), bytes);
-        let Some(total) = state.total else { return };
-        let (sent, repository) = (state.sent.values().sum(), repository.to_string());
-        state.told.insert(repository.clone());
-        self.machine.observer.event(Event::Upload { repository, sent, total });
+        state.sent.insert((repository.clone(), blob.digest), (bytes, blob.size));
+        state.settle(repository, blob);
+        if let Some(event) = state.event(repository.to_string()) {
+            state.told.insert(repository.to_string());
+            self.machine.observer.event(event);
+        }
+    }
+
+    /// There is less to send than was said.
+    fn tell_again(&self, state: &Sums) {
+        for event in state.told.iter().filter_map(|repository| state.event(repository.clone())) {
+            self.machine.observer.event(event);
+        }
     }
 }
 
 impl PushObserver for Watcher<'_> {
-    fn planned(&self, _blobs: usize, bytes: u64) {
+    fn planned(&self, blobs: &[(&Repository, &Descriptor)]) {
         let mut state = self.state();
-        let (before, total) = (state.before, state.before + bytes);
-        state.total = Some(total);
+        state.expect(blobs.iter().copied());
         // Less than was expected, where an image proved to be there already.
-        for repository in &state.told {
-            let repository = repository.clone();
-            self.machine.observer.event(Event::Upload { repository, sent: before, total });
-        }
+        self.tell_again(&state);
     }
     fn sending(&self, repository: &Repository, blob: &Descriptor, sent: u64) {
         self.tell(repository, blob, sent);
     }
-    fn stored(&self, repository: &Repository, blob: &Descriptor, _pushed: Pushed) {
-        self.tell(repository, blob, blob.size);
+    fn stored(&self, repository: &Repository, blob: &Descriptor, pushed: Pushed) {
+        if pushed.sent > 0 {
+            return self.tell(repository, blob, blob.size);
+        }
+        // It was there, or the registry took it over.
+        let mut state = self.state();
+        state.sent.remove(&(repository.clone(), blob.digest));
+        state.settle(repository, blob);
+        self.tell_again(&state);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::build::Built;
@@ -116,7 +117,8 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
     // The largest first, so that none is left alone at the end.
     let mut missing: Vec<_> = missing.into_values().collect();
     missing.sort_by_key(|(blob, _, _)| std::cmp::Reverse(blob.size));
-    let brought = parallel(DOWNLOADS, &missing, |(blob, from, urls)| {
+    let failed = AtomicBool::new(false);
+    let bring = |(blob, from, urls): &(&Descriptor, &Repository, &Vec<String>)| {
         cancel.check()?;
         let mut stored = store.write_blob()?;
         registry
@@ -124,6 +126,13 @@ pub(super) fn bring_layers(machine: &Machine<'_>, built: &Built) -> Result<(), E
             .map_err(|error| elsewhere(error, from, blob, urls))?;
         stored.finish()?;
         Ok::<_, Error>(())
+    };
+    let brought = parallel(DOWNLOADS, &missing, |layer| {
+        // A registry that does not answer is not asked for everything else too.
+        if failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        bring(layer).inspect_err(|_| failed.store(true, Ordering::Relaxed))
     });
     brought.into_iter().collect::<Result<Vec<()>, Error>>()?;
     Ok(store.sync()?)

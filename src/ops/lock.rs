@@ -48,6 +48,9 @@ pub fn lock(
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
     let targets = session.targets(&specs).map_err(one)?;
     let bases = session.bases();
+    if !wanted.only_toolchains {
+        bases.resolve(&targets);
+    }
     let done = parallel(machine.jobs, &targets, |target| {
         session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))
     });

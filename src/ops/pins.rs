@@ -107,6 +107,12 @@ impl<'a> Pins<'a> {
         }
     }
 
+    /// Whether a row says what is used.
+    pub fn has_row(&self, kind: Kind, name: &str) -> bool {
+        let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
+        !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
+    }
+
     /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
     /// they are added.
     pub fn add(&self, kind: Kind, name: &str, row: Row) {

@@ -164,7 +164,9 @@ impl<'a> Session<'a> {
     /// Reads bases and hashes sources. What is wrong with them is in the result; what is wrong with the request is an error.
     pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
         let mut prepared = self.begin(specs)?;
-        self.load_bases(&mut prepared, &self.bases());
+        let bases = self.bases();
+        bases.resolve(&prepared.targets);
+        self.load_bases(&mut prepared, &bases);
         Ok(prepared)
     }
 

@@ -9,20 +9,28 @@ use super::error::{Looked, RegistryError};
 use crate::model::Repository;
 
 /// What a token is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Access {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access<'a> {
     Pull,
     Push,
+    /// Push, with pull of another repository of the same registry.
+    Mount(&'a Repository),
 }
 
-impl Access {
-    /// The scope of a token (distribution, "Token Scope Documentation").
-    pub(super) fn scope(self, repository: &Repository) -> String {
-        let actions = match self {
-            Self::Pull => "pull",
-            Self::Push => "pull,push",
-        };
-        format!("repository:{}:{actions}", repository.path())
+impl Access<'_> {
+    /// The scopes of a token (distribution, "Token Scope Documentation").
+    pub(super) fn scopes(self, repository: &Repository) -> Vec<String> {
+        let scope = |repository: &Repository, actions| format!("repository:{}:{actions}", repository.path());
+        match self {
+            Self::Pull => vec![scope(repository, "pull")],
+            Self::Push => vec![scope(repository, "pull,push")],
+            Self::Mount(from) => vec![scope(repository, "pull,push"), scope(from, "pull")],
+        }
+    }
+
+    /// Under what a grant is kept: a wider one stands beside those that it covers, as a registry may refuse it.
+    fn key(self, repository: &Repository) -> (Repository, Vec<String>) {
+        (repository.clone(), self.scopes(repository))
     }
 }
 
@@ -43,7 +51,7 @@ pub(super) struct Auth {
     directory: Option<PathBuf>,
     found: Mutex<Found>,
     challenges: Mutex<BTreeMap<String, Challenge>>,
-    granted: Mutex<BTreeMap<(Repository, Access), Granted>>,
+    granted: Mutex<BTreeMap<(Repository, Vec<String>), Granted>>,
 }
 
 /// The credentials file once it is read, and what it said: a helper is asked once for each repository.
@@ -64,11 +72,12 @@ impl Auth {
     }
 
     /// What was granted before and still holds. Who may push may pull.
-    pub(super) fn grant(&self, repository: &Repository, access: Access) -> Option<Grant> {
+    pub(super) fn grant(&self, repository: &Repository, access: Access<'_>) -> Option<Grant> {
         let granted = lock(&self.granted);
-        [access, Access::Push].into_iter().find_map(|access| {
+        let covered = if access == Access::Pull { Access::Push } else { access };
+        [access, covered].into_iter().find_map(|access| {
             granted
-                .get(&(repository.clone(), access))
+                .get(&access.key(repository))
                 .filter(|granted| granted.until.is_none_or(|until| Instant::now() < until))
                 .map(|granted| granted.grant.clone())
         })
@@ -77,21 +86,23 @@ impl Auth {
     pub(super) fn keep(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         grant: Grant,
         lifetime: Option<Duration>,
     ) {
         // A token that expires on its way is worth nothing.
         let until = lifetime.map(|time| Instant::now() + time.mul_f32(0.9));
-        lock(&self.granted).insert((repository.clone(), access), Granted { grant, until });
+        lock(&self.granted).insert(access.key(repository), Granted { grant, until });
     }
 
     /// Forgets what was granted, and says what it was.
-    pub(super) fn revoke(&self, repository: &Repository, access: Access) -> Option<Grant> {
+    pub(super) fn revoke(&self, repository: &Repository, access: Access<'_>) -> Option<Grant> {
         let was = self.grant(repository, access);
         let mut granted = lock(&self.granted);
-        granted.remove(&(repository.clone(), access));
-        granted.remove(&(repository.clone(), Access::Push));
+        granted.remove(&access.key(repository));
+        if access == Access::Pull {
+            granted.remove(&Access::Push.key(repository));
+        }
         was
     }
 

@@ -7,14 +7,15 @@ use serde::de::IgnoredAny;
 
 use super::auth::Access;
 use super::error::{RegistryError, one_line};
-use super::http::{Call, Http};
+use super::http::{Call, Http, is_passing_error};
 use super::port::RawManifest;
+use super::runtime::sleep;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType};
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-fn call(method: Method, reference: &ImageRef, access: Access) -> Result<Call<'_>, RegistryError> {
+fn call<'a>(method: Method, reference: &'a ImageRef, access: Access<'a>) -> Result<Call<'a>, RegistryError> {
     let rest = format!("manifests/{}", reference.key());
     let mut call = Call::new(method, reference.repository(), &rest, access)?;
     call.accept = Some(ACCEPT);
@@ -36,14 +37,28 @@ impl Http {
 
     pub(super) async fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
         let call = call(Method::GET, reference, Access::Pull)?;
-        let response = self.send(&call).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(&call, response, &reference.to_string()).await);
-        }
-        let named = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let named = named.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
-        let promised = reference.digest().or_else(|| digest_of(response.headers()));
-        let bytes = self.read(&call.request(), response, RawManifest::LONGEST, false).await?;
+        let mut failures = 0;
+        let (named, promised, bytes) = loop {
+            let response = self.send(&call).await?;
+            if !response.status().is_success() {
+                return Err(self.refusal(&call, response, &reference.to_string()).await);
+            }
+            let named = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let named = named.map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+            let promised = reference.digest().or_else(|| digest_of(response.headers()));
+            match self.read(&call.request(), response, RawManifest::LONGEST, false).await {
+                Ok(bytes) => break (named, promised, bytes),
+                // Requests are tried again where they are sent; an answer that breaks off, here.
+                Err(error) if is_passing_error(&error) => {
+                    failures += 1;
+                    match self.retry.wait(failures, None) {
+                        Some(wait) => sleep(wait).await,
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let digest = BlobDigest::of(&bytes);
         if let Some(expected) = promised.filter(|promised| *promised != digest) {
             return Err(RegistryError::Digest { what: reference.to_string(), expected, found: digest });
@@ -76,11 +91,48 @@ impl Http {
         call.follow = false;
         call.body = Some((media_type.as_str(), bytes));
         let response = self.send(&call).await?;
+        let digest = BlobDigest::of(bytes);
         if !response.status().is_success() {
-            return Err(self.refusal(&call, response, &reference.to_string()).await);
+            let error = self.refusal(&call, response, &reference.to_string()).await;
+            return self.kept(reference, digest, error).await.map(|()| false);
         }
-        stored_as(&response, &reference.to_string(), BlobDigest::of(bytes))?;
+        stored_as(&response, &reference.to_string(), digest)?;
         Ok(response.headers().contains_key("oci-subject"))
+    }
+
+    /// What it means that a tag is refused: it may be immutable, and then it names this already, or something else.
+    async fn kept(
+        &self,
+        reference: &ImageRef,
+        digest: BlobDigest,
+        error: RegistryError,
+    ) -> Result<(), RegistryError> {
+        if reference.digest().is_some() || !may_be_immutable(&error) {
+            return Err(error);
+        }
+        match self.present(reference).await {
+            Ok(Some(found)) if found == digest => Ok(()),
+            Ok(Some(found)) => {
+                Err(RegistryError::Kept { reference: reference.to_string(), found, source: Box::new(error) })
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// Whether a tag may have been refused because it must not move. Registries agree on no status: Harbor says 412, Quay and
+/// others 409, ACR 405, Docker Hub 403, ECR and Artifact Registry 400 with words.
+fn may_be_immutable(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Denied { status, .. } => *status == 403,
+        RegistryError::Status { status: 405 | 409 | 412, .. } => true,
+        RegistryError::Status { status: 400, detail, .. } => {
+            let words = detail.to_string().to_ascii_lowercase();
+            ["immutable", "already exist", "alreadyexist", "overwrit", "tag_"]
+                .iter()
+                .any(|word| words.contains(word))
+        }
+        _ => false,
     }
 }
 

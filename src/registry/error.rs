@@ -252,6 +252,17 @@ pub enum RegistryError {
         /// The other.
         second: BlobDigest,
     },
+    /// A tag that names something else and does not move.
+    #[error("{reference} exists as {found} and was not moved")]
+    Kept {
+        /// The reference with the tag.
+        reference: String,
+        /// What it names.
+        found: BlobDigest,
+        /// The registry's refusal.
+        #[source]
+        source: Box<RegistryError>,
+    },
     /// Something that only a registry knows, where nobody may ask one.
     #[error("{what} is not known here, and --offline lets no request leave")]
     Offline {
@@ -307,11 +318,17 @@ impl RegistryError {
             Self::Status { status: 429, .. } => {
                 Some("the registry limits requests; log in, or try later".into())
             }
+            Self::Status { status: 405, request, .. } if request.method == "POST" => Some(format!(
+                "{} takes no pushes: it is read-only, or a cache of another registry",
+                request.repository.registry()
+            )),
             Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
                 "if {} stands behind a proxy that ends TLS, the proxy has to pass on X-Forwarded-Proto: https",
                 request.repository.registry()
             )),
             Self::Credentials { source, .. } => source.hint(),
+            // Who may not write at all is told by the blobs before.
+            Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }

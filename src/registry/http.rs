@@ -13,6 +13,7 @@ use super::auth::{Access, Auth, Grant};
 use super::challenge::Challenge;
 use super::clients::{Clients, Patience, deepest};
 use super::error::{Cause, Detail, Looked, RegistryError, Request, one_line};
+use super::holders::Holders;
 use super::referrers::WithoutReferrers;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
@@ -26,6 +27,7 @@ const DETAIL: usize = 64 * 1024;
 pub(super) struct Http {
     pub(super) clients: Clients,
     pub(super) auth: Auth,
+    pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
     pub(super) without_referrers: WithoutReferrers,
@@ -36,7 +38,7 @@ pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) repository: &'a Repository,
-    pub(super) access: Access,
+    pub(super) access: Access<'a>,
     pub(super) accept: Option<&'a str>,
     pub(super) body: Option<(&'a str, &'a [u8])>,
     /// The first byte wanted, where not the first of all.
@@ -53,7 +55,7 @@ impl<'a> Call<'a> {
         method: Method,
         repository: &'a Repository,
         rest: &str,
-        access: Access,
+        access: Access<'a>,
     ) -> Result<Self, RegistryError> {
         let root = root(repository)?;
         let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
@@ -82,6 +84,7 @@ pub(super) fn method_name(method: &Method) -> &'static str {
         "HEAD" => "HEAD",
         "POST" => "POST",
         "PUT" => "PUT",
+        "PATCH" => "PATCH",
         _ => "request",
     }
 }
@@ -192,7 +195,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
     ) -> Result<RequestBuilder, RegistryError> {
         let grant = match self.auth.grant(repository, access) {
             Some(grant) => Some(grant),
@@ -212,7 +215,7 @@ impl Http {
     pub(super) async fn answer(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         headers: &HeaderMap,
     ) -> Result<bool, RegistryError> {
         let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -289,7 +292,7 @@ fn is_redirect(response: &Response) -> bool {
     matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn asked_wait(response: &Response) -> Option<std::time::Duration> {
+pub(super) fn asked_wait(response: &Response) -> Option<std::time::Duration> {
     let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(header, SystemTime::now())
 }

@@ -3,6 +3,7 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::{Detail, RegistryError, Request};
+use super::holders::Holders;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::referrers::referring;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
@@ -10,7 +11,7 @@ use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, R
 /// Registries in memory, as strict as a real one: blobs are checked, and a manifest is refused while something that
 /// it names is missing. For tests of what uses a registry.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<State>);
+pub struct Memory(Mutex<State>, Holders);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +34,7 @@ impl Memory {
     }
 
     /// Every call that asks before a push or changes something, in order: `present REF`, `asked REPOSITORY DIGEST`, `blob
-    /// REPOSITORY DIGEST`, `manifest REF`, `index REF`.
+    /// REPOSITORY DIGEST` (sent), `mounted REPOSITORY DIGEST`, `manifest REF`, `index REF`.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
@@ -48,6 +49,17 @@ impl Memory {
         if let Some(contents) = self.state().repositories.get_mut(repository) {
             contents.blobs.remove(&digest);
         }
+    }
+
+    fn bytes(&self, repository: &Repository, digest: BlobDigest) -> Option<Vec<u8>> {
+        self.state().repositories.get(repository)?.blobs.get(&digest).cloned()
+    }
+
+    fn keep(&self, how: &str, repository: &Repository, digest: BlobDigest, bytes: Vec<u8>) {
+        self.1.add(repository, digest);
+        let mut state = self.state();
+        state.log.push(format!("{how} {repository} {digest}"));
+        state.repositories.entry(repository.clone()).or_default().blobs.insert(digest, bytes);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,12 +120,10 @@ impl Registry for Memory {
         blob: &Descriptor,
         sink: &mut dyn Write,
     ) -> Result<(), RegistryError> {
-        let state = self.state();
-        let bytes = state.repositories.get(repository).and_then(|contents| contents.blobs.get(&blob.digest));
-        let bytes = bytes.ok_or_else(|| {
+        let bytes = self.bytes(repository, blob.digest).ok_or_else(|| {
             status("GET", repository, &format!("blobs/{}", blob.digest), 404, "BLOB_UNKNOWN")
         })?;
-        sink.write_all(bytes).map_err(|source| RegistryError::Write { digest: blob.digest, source })
+        sink.write_all(&bytes).map_err(|source| RegistryError::Write { digest: blob.digest, source })
     }
 
     fn has_blob(&self, repository: &Repository, digest: BlobDigest) -> Result<bool, RegistryError> {
@@ -147,7 +157,17 @@ impl Registry for Memory {
         }
         self.state().log.push(format!("asked {repository} {}", blob.digest));
         if self.has_blob(repository, blob.digest)? {
-            return Ok(Pushed { existed: true, sent: 0 });
+            self.1.add(repository, blob.digest);
+            return Ok(Pushed::EXISTED);
+        }
+        if let BlobSource::Registry(from) = source {
+            self.1.add(from, blob.digest);
+        }
+        if let Some(from) = self.1.of(repository, blob.digest)
+            && let Some(bytes) = self.bytes(&from, blob.digest)
+        {
+            self.keep("mounted", repository, blob.digest, bytes);
+            return Ok(Pushed::MOUNTED);
         }
         let bytes = match source {
             BlobSource::Bytes(bytes) => bytes.to_vec(),
@@ -163,10 +183,8 @@ impl Registry for Memory {
             return Err(status("PUT", repository, &rest, 400, "DIGEST_INVALID"));
         }
         progress(blob.size);
-        let mut state = self.state();
-        state.log.push(format!("blob {repository} {}", blob.digest));
-        state.repositories.entry(repository.clone()).or_default().blobs.insert(blob.digest, bytes);
-        Ok(Pushed { existed: false, sent: blob.size })
+        self.keep("blob", repository, blob.digest, bytes);
+        Ok(Pushed { sent: blob.size, ..Pushed::default() })
     }
 
     fn push_manifest(
@@ -219,5 +237,11 @@ impl Registry for Memory {
             .filter(|(of, _)| *of == subject)
             .filter_map(|(_, row)| serde_json::from_value(row).ok())
             .collect())
+    }
+
+    fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        for digest in blobs {
+            self.1.add(repository, *digest);
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,12 +39,23 @@ pub enum BlobSource {
 }
 
 /// How a blob came to be in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// Whether it was there before.
     pub existed: bool,
+    /// Whether the registry took it over from another of its repositories.
+    pub mounted: bool,
     /// Bytes that were sent, those of failed tries not counted.
     pub sent: u64,
+    /// Bytes that had to be sent once more, as a try failed.
+    pub resent: u64,
+}
+
+impl Pushed {
+    /// It was there; nothing was sent.
+    pub const EXISTED: Self = Self { existed: true, mounted: false, sent: 0, resent: 0 };
+    /// It was taken over from another repository; nothing was sent.
+    pub const MOUNTED: Self = Self { existed: false, mounted: true, sent: 0, resent: 0 };
 }
 
 /// Registries, all of them: a repository says which one is meant. Everything that is read is checked against size and
@@ -73,7 +85,7 @@ pub trait Registry: Send + Sync {
     /// nothing, or the registry does not say.
     fn present(&self, reference: &ImageRef) -> Result<Option<BlobDigest>, RegistryError>;
 
-    /// Sends a blob unless it is there. `progress` gets the bytes of it sent so far; the number falls back when the
+    /// Sends a blob unless it is there, or can be mounted from a repository that is known to hold it. `progress` gets the bytes of it sent so far; the number falls back when the
     /// blob has to be sent again.
     fn push_blob(
         &self,
@@ -98,4 +110,8 @@ pub trait Registry: Send + Sync {
         repository: &Repository,
         subject: BlobDigest,
     ) -> Result<Vec<RawDescriptor>, RegistryError>;
+
+    /// Tells that a repository holds these blobs: what is pushed to another one of its registry is mounted from it. What
+    /// was pushed or pulled here is known without. Where it proves wrong the bytes are sent.
+    fn holds(&self, _repository: &Repository, _blobs: &BTreeSet<BlobDigest>) {}
 }

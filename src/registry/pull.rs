@@ -91,7 +91,10 @@ impl Http {
             let before = arriving.written;
             let result = self.fetch(repository, &mut arriving).await;
             let error = match result {
-                Ok(()) if arriving.written == blob.size => return arriving.finish(),
+                Ok(()) if arriving.written == blob.size => {
+                    self.holders.add(repository, blob.digest);
+                    return arriving.finish();
+                }
                 Ok(()) => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
@@ -112,7 +115,11 @@ impl Http {
     async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
         let mut call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
-        let response = self.send(&call).await?;
+        let mut response = self.send(&call).await?;
+        if response.status() == 416 && call.range.take().is_some() {
+            // Some registries know no range without an end: the whole again, and what is known of it is skipped.
+            response = self.send(&call).await?;
+        }
         if !response.status().is_success() {
             return Err(self.refusal(&call, response, &arriving.what).await);
         }

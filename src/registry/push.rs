@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::RegistryError;
 use super::port::{BlobSource, Pushed, Registry};
-use super::uploads::Early;
+use super::uploads::{Early, Uploads};
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 
 /// A manifest or index to be stored, its exact bytes.
@@ -60,8 +60,8 @@ pub struct PushJob<'a> {
 
 /// Told about a push while it goes on, from several threads.
 pub trait PushObserver: Sync {
-    /// How many blobs are looked at, those sent before left out, and their bytes; before the first.
-    fn planned(&self, _blobs: usize, _bytes: u64) {}
+    /// The blobs that are going to be asked for, those sent before left out; before the first.
+    fn planned(&self, _blobs: &[(&Repository, &Descriptor)]) {}
     /// How much of a blob was sent; falls back when it has to be sent again.
     fn sending(&self, _repository: &Repository, _blob: &Descriptor, _sent: u64) {}
     /// A blob is in the repository.
@@ -82,8 +82,12 @@ pub struct PushSummary {
     pub blobs_sent: usize,
     /// Blobs that were in their repository before. Blobs of unchanged images are not looked at and not counted.
     pub blobs_existed: usize,
+    /// Blobs that their registry took over from another of its repositories.
+    pub blobs_mounted: usize,
     /// Bytes of blobs that were sent.
     pub bytes_sent: u64,
+    /// Bytes that had to be sent once more, as a try failed.
+    pub bytes_resent: u64,
 }
 
 /// One image of a [`PushSummary`].
@@ -124,6 +128,12 @@ pub fn push(
         .map(|(image, _)| image)
         .collect();
 
+    for (image, missing) in job.images.iter().zip(&missing) {
+        registry.holds(&image.repository, &missing.there);
+        if !missing.content {
+            registry.holds(&image.repository, &image.blobs.iter().map(|(blob, _)| blob.digest).collect());
+        }
+    }
     let there: BTreeSet<(&Repository, BlobDigest)> = job
         .images
         .iter()
@@ -139,31 +149,23 @@ pub fn push(
             blobs.entry((&image.repository, blob.digest)).or_insert((blob, source));
         }
     }
-    observer.planned(blobs.len(), blobs.values().map(|(blob, _)| blob.size).sum());
     let (known, mut unknown): (Vec<_>, Vec<_>) = blobs
         .into_iter()
         .map(|((repository, _), (blob, source))| Sending { repository, blob, source })
         .partition(|blob| there.contains(&(blob.repository, blob.blob.digest)));
     // The largest first, so that none is left alone at the end.
     unknown.sort_by_key(|sending| std::cmp::Reverse(sending.blob.size));
-    let send = |sending: &Sending<'_>| {
-        let Sending { repository, blob, source } = sending;
-        let pushed = registry.push_blob(repository, blob, source, &|sent| {
-            observer.sending(repository, blob, sent);
-        })?;
-        observer.stored(repository, blob, pushed);
-        Ok(pushed)
-    };
-    let mut pushed = in_parallel(job.parallel, &unknown, send)?;
+    observer.planned(&unknown.iter().map(|sending| (sending.repository, sending.blob)).collect::<Vec<_>>());
+    let mut pushed = send(registry, job.parallel, &unknown, observer)?;
     match documents(registry, job.parallel, &wanted) {
         Err(error) if !known.is_empty() && error.is_missing_part() => {
-            pushed.extend(in_parallel(job.parallel, &known, send)?);
+            pushed.extend(send(registry, job.parallel, &known, observer)?);
             documents(registry, job.parallel, &wanted)?;
         }
         result => {
             result?;
             for Sending { repository, blob, .. } in known {
-                let there = Pushed { existed: true, sent: 0 };
+                let there = Pushed::EXISTED;
                 observer.stored(repository, blob, there);
                 pushed.push(there);
             }
@@ -190,9 +192,11 @@ pub fn push(
     let blobs = || pushed.iter().chain(job.early.values());
     Ok(PushSummary {
         images: images.collect(),
-        blobs_sent: blobs().filter(|pushed| !pushed.existed).count(),
+        blobs_sent: blobs().filter(|pushed| !pushed.existed && !pushed.mounted).count(),
         blobs_existed: blobs().filter(|pushed| pushed.existed).count(),
+        blobs_mounted: blobs().filter(|pushed| pushed.mounted).count(),
         bytes_sent: blobs().map(|pushed| pushed.sent).sum(),
+        bytes_resent: blobs().map(|pushed| pushed.resent).sum(),
     })
 }
 
@@ -201,6 +205,22 @@ struct Sending<'a> {
     repository: &'a Repository,
     blob: &'a Descriptor,
     source: &'a BlobSource,
+}
+
+/// Sends blobs, each to one repository of a registry before the others.
+fn send(
+    registry: &dyn Registry,
+    parallel: usize,
+    blobs: &[Sending<'_>],
+    observer: &dyn PushObserver,
+) -> Result<Vec<Pushed>, RegistryError> {
+    std::thread::scope(|scope| {
+        let uploads = Uploads::new(scope, registry, observer, parallel);
+        for Sending { repository, blob, source } in blobs {
+            uploads.add(repository, blob, (*source).clone());
+        }
+        Ok(uploads.finish()?.into_values().collect())
+    })
 }
 
 /// Stores manifests, then the indexes over them.
@@ -390,7 +410,7 @@ mod tests {
             let log = registry.log();
             let kind = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
                 ["present", ..] => 0,
-                ["asked" | "blob", ..] => 1,
+                ["asked" | "blob" | "mounted", ..] => 1,
                 ["manifest", key] if key.contains("@sha256") => 2,
                 ["index", key] if key.contains("@sha256") => 3,
                 ["manifest" | "index", _] => 4,
@@ -398,9 +418,11 @@ mod tests {
             };
             let kinds: Vec<_> = log.iter().map(kind).collect();
             assert!(kinds.is_sorted(), "{log:#?}");
-            // {} x y shared in a, {} x shared in b: each once in its repository.
-            assert_eq!(log.iter().filter(|line| line.starts_with("blob")).count(), 7, "{log:#?}");
-            assert_eq!((summary.blobs_sent, summary.blobs_existed), (7, 0));
+            // {} x y shared in a, {} x shared in b: each sent once, and mounted where else it is needed.
+            let count = |kind: &str| log.iter().filter(|line| line.starts_with(kind)).count();
+            assert_eq!((count("blob"), count("mounted")), (4, 3), "{log:#?}");
+            let counts = (summary.blobs_sent, summary.blobs_mounted, summary.blobs_existed);
+            assert_eq!((counts, summary.bytes_sent), ((4, 3, 0), 10));
             assert!(summary.images.iter().all(|image| !image.unchanged));
             assert_eq!(registry.tags(&"r.example/a".parse().unwrap()).unwrap(), ["latest", "v1"]);
         }
@@ -510,9 +532,9 @@ mod tests {
         #[derive(Default)]
         struct Sum(Mutex<(usize, u64, u64, Vec<String>)>);
         impl PushObserver for Sum {
-            fn planned(&self, blobs: usize, bytes: u64) {
+            fn planned(&self, blobs: &[(&Repository, &Descriptor)]) {
                 let mut sum = self.0.lock().unwrap();
-                (sum.0, sum.1) = (blobs, bytes);
+                (sum.0, sum.1) = (blobs.len(), blobs.iter().map(|(_, blob)| blob.size).sum());
             }
             fn stored(&self, _: &Repository, _: &Descriptor, pushed: Pushed) {
                 self.0.lock().unwrap().2 += pushed.sent;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -5,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
 use super::error::RegistryError;
+use super::holders::Holders;
 use super::http::Http;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::referrers::{WithoutReferrers, referring};
@@ -45,6 +47,7 @@ impl Remote {
         let http = Http {
             clients: Clients::new(patience, ca_files),
             auth: Auth::new(docker_config),
+            holders: Holders::default(),
             retry,
             patience,
             without_referrers: WithoutReferrers::default(),
@@ -117,5 +120,11 @@ impl Registry for Remote {
         subject: BlobDigest,
     ) -> Result<Vec<RawDescriptor>, RegistryError> {
         self.run(self.http.referrers(repository, subject))
+    }
+
+    fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {
+        for digest in blobs {
+            self.http.holders.add(repository, *digest);
+        }
     }
 }

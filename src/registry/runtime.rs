@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -9,14 +10,12 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::mpsc;
 
 use super::error::{Cause, RegistryError};
 use crate::system::Cancel;
 
-/// How much of a file is read and handed on at once.
-const CHUNK: usize = 512 * 1024;
 /// How often a request looks whether it is still wanted.
 const WATCH: Duration = Duration::from_millis(50);
 
@@ -87,59 +86,44 @@ pub(super) async fn addresses(host: &str) -> Vec<IpAddr> {
     }
 }
 
-/// How many bytes of a body were handed to the network.
-pub(super) struct Progress(mpsc::UnboundedReceiver<u64>);
+/// The giving end of a request's body.
+pub(super) struct Feed(mpsc::Sender<io::Result<Vec<u8>>>);
 
-/// The bytes of `file` as the body of a request, and its progress.
-pub(super) fn file_body(
-    file: File,
-) -> (impl Stream<Item = std::io::Result<Vec<u8>>> + Send + 'static, Progress) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let mut file = tokio::fs::File::from_std(file);
-    file.set_max_buf_size(CHUNK);
-    let body = stream::try_unfold((file, sender), |(mut file, sender)| async move {
-        let mut chunk = vec![0; CHUNK];
-        let count = file.read(&mut chunk).await?;
-        if count == 0 {
-            return Ok(None);
-        }
-        chunk.truncate(count);
-        let _ = sender.send(count as u64);
-        Ok(Some((chunk, (file, sender))))
-    });
-    (body, Progress(receiver))
+impl Feed {
+    /// Waits until the network has room for more; `false` when it wants nothing any more.
+    pub(super) async fn give(&self, bytes: Vec<u8>) -> bool {
+        self.0.send(Ok(bytes)).await.is_ok()
+    }
 }
 
-/// Waits for `request` while its body is sent: `None` when for `stall` no byte moved, or when the answer takes longer
-/// than `answer` after the last byte. `report` gets the bytes handed over so far.
-pub(super) async fn send_watched<F: Future>(
-    request: F,
-    mut progress: Progress,
-    stall: Duration,
-    answer: Duration,
-    report: &dyn Fn(u64),
-) -> Option<F::Output> {
-    let mut request = pin!(request);
-    let mut sent = 0;
-    loop {
-        let step = match within(stall, select(request.as_mut(), pin!(progress.0.recv()))).await? {
-            Either::Left((output, _)) => Err(output),
-            Either::Right((count, _)) => Ok(count),
-        };
-        match step {
-            Err(output) => {
-                while let Ok(count) = progress.0.try_recv() {
-                    sent += count;
-                    report(sent);
-                }
-                return Some(output);
-            }
-            Ok(Some(count)) => {
-                sent += count;
-                report(sent);
-            }
-            Ok(None) => return within(answer, request).await,
-        }
+/// A body that is fed while it is sent; it ends when its feed is dropped. Two pieces wait in it at most.
+pub(super) fn body() -> (Feed, impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static) {
+    let (sender, receiver) = mpsc::channel(2);
+    let body = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|bytes| (bytes, receiver))
+    });
+    (Feed(sender), body)
+}
+
+/// A file that is read without stopping what else goes on.
+pub(super) struct FileReader(tokio::fs::File);
+
+impl FileReader {
+    pub(super) fn new(file: File) -> Self {
+        Self(tokio::fs::File::from_std(file))
+    }
+
+    pub(super) async fn seek(&mut self, to: u64) -> io::Result<()> {
+        self.0.seek(io::SeekFrom::Start(to)).await.map(drop)
+    }
+
+    /// The next bytes, at most `most`; none at the end.
+    pub(super) async fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        self.0.set_max_buf_size(most);
+        let mut bytes = vec![0; most];
+        let count = self.0.read(&mut bytes).await?;
+        bytes.truncate(count);
+        Ok(bytes)
     }
 }
 
@@ -170,14 +154,14 @@ mod tests {
     #[test]
     fn a_body_that_nobody_takes_is_noticed() {
         let runtime = Runtime::default();
-        let file = tempfile::tempfile().unwrap();
-        let (_body, progress) = file_body(file);
         let moment = Duration::from_millis(1);
-        let ended: Option<()> = runtime
-            .run(&Cancel::new(), async {
-                Ok(send_watched(std::future::pending(), progress, moment, moment, &|_| {}).await)
-            })
-            .unwrap();
-        assert!(ended.is_none());
+        let result = runtime.run(&Cancel::new(), async {
+            let (feed, body) = body();
+            let taken = [feed.give(vec![1]).await, feed.give(vec![2]).await];
+            let full = within(moment, feed.give(vec![3])).await;
+            drop(body);
+            Ok((taken, full, feed.give(vec![4]).await))
+        });
+        assert_eq!(result.unwrap(), ([true, true], None, false));
     }
 }

@@ -33,7 +33,7 @@ impl Http {
     pub(super) async fn obtain(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         challenge: &Challenge,
     ) -> Result<Option<Grant>, RegistryError> {
         let (credential, _) = self.auth.credentials(repository)?;
@@ -56,15 +56,18 @@ impl Http {
     async fn token(
         &self,
         repository: &Repository,
-        access: Access,
+        access: Access<'_>,
         realm: &str,
         service: Option<&str>,
         credential: Option<Credential>,
     ) -> Result<(Secret, Duration), RegistryError> {
         let url = self.realm(repository, realm).await?;
-        let scope = access.scope(repository);
-        let mut fields = vec![("scope", scope.as_str())];
-        fields.extend(service.map(|service| ("service", service)));
+        let scopes = access.scopes(repository);
+        // Several scopes are several fields of a query, and one field of a form.
+        let joined = scopes.join(" ");
+        let service = service.map(|service| ("service", service));
+        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+        let fields: Vec<(&str, &str)> = scopes.chain(service).collect();
         let method = match credential {
             Some(Credential::Identity(_)) => Method::POST,
             _ => Method::GET,
@@ -79,11 +82,12 @@ impl Http {
                             ("grant_type", "refresh_token"),
                             ("client_id", "imgpack"),
                             ("refresh_token", token.0.as_str()),
+                            ("scope", joined.as_str()),
                         ];
                         client
                             .post(url.clone())
                             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                            .body(encoded(form.iter().chain(&fields)))
+                            .body(encoded(form.iter().chain(&service)))
                     }
                     Some(Credential::Password { user, password }) => client
                         .get(with_query(&url, fields.iter().chain(&[("account", user.as_str())])))

@@ -36,6 +36,10 @@ struct State {
     /// Repositories of which a blob is on its way, and those that took one.
     begun: BTreeSet<Repository>,
     open: BTreeSet<Repository>,
+    /// Blobs of which the first is on its way to a registry.
+    first: BTreeSet<(String, BlobDigest)>,
+    /// Blobs that a repository of a registry holds.
+    held: BTreeSet<(String, BlobDigest)>,
     workers: usize,
     done: Early,
     failed: Option<RegistryError>,
@@ -107,6 +111,7 @@ impl Shared<'_> {
                 Ok(pushed) => {
                     self.observer.stored(&repository, &blob, pushed);
                     state.open.insert(repository.clone());
+                    state.held.insert((repository.registry().to_owned(), blob.digest));
                     state.done.insert((repository, blob.digest), pushed);
                 }
                 Err(error) => {
@@ -119,7 +124,8 @@ impl Shared<'_> {
         }
     }
 
-    /// The next blob. Of a repository that has taken none, one alone: its first request gets the token for the others.
+    /// The next blob. To a repository that has taken none, one alone: its first request gets the token for the others. A
+    /// blob for several repositories of a registry goes to one of them first; the others mount it from there.
     fn next(&self) -> Option<(Repository, Descriptor, BlobSource)> {
         let mut state = self.state();
         loop {
@@ -127,12 +133,17 @@ impl Shared<'_> {
                 state.workers -= 1;
                 return None;
             }
-            let free = |(repository, _, _): &(Repository, Descriptor, BlobSource)| {
-                state.open.contains(repository) || !state.begun.contains(repository)
+            let free = |(repository, blob, _): &(Repository, Descriptor, BlobSource)| {
+                let key = (repository.registry().to_owned(), blob.digest);
+                (state.open.contains(repository) || !state.begun.contains(repository))
+                    && (state.held.contains(&key) || !state.first.contains(&key))
             };
             if let Some(index) = state.queue.iter().position(free) {
                 let next = state.queue.remove(index);
-                state.begun.extend(next.as_ref().map(|(repository, _, _)| repository.clone()));
+                if let Some((repository, blob, _)) = &next {
+                    state.begun.insert(repository.clone());
+                    state.first.insert((repository.registry().to_owned(), blob.digest));
+                }
                 return next;
             }
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -163,17 +174,31 @@ mod tests {
     }
 
     #[test]
-    fn each_blob_is_sent_once_to_each_repository() {
+    fn each_blob_is_sent_once_and_mounted_elsewhere() {
         for parallel in [0, 1, 4] {
             let registry = Memory::new();
             let blobs =
                 [("r.example/a", "x"), ("r.example/b", "x"), ("r.example/a", "x"), ("r.example/a", "yy")];
             let early = send(&registry, &blobs, parallel).unwrap();
-            assert_eq!(registry.log().iter().filter(|line| line.starts_with("blob")).count(), 3);
+            let log = registry.log();
+            let count = |kind: &str| log.iter().filter(|line| line.starts_with(kind)).count();
+            assert_eq!((count("asked"), count("blob"), count("mounted")), (3, 2, 1), "{log:#?}");
             let sent: Vec<u64> = early.values().map(|pushed| pushed.sent).collect();
-            assert_eq!(sent.iter().sum::<u64>(), 4, "{early:?}");
+            assert_eq!(sent.iter().sum::<u64>(), 3, "{early:?}");
         }
         assert!(send(&Memory::new(), &[], 4).unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_blob_that_fails_does_not_wait_for_ever() {
+        let registry = Memory::new();
+        registry.fail_blob(blob("unlucky").0.digest);
+        let repositories = ["r.example/a", "r.example/b", "r.example/c", "r.example/d", "r.example/e"];
+        for parallel in [1, 4] {
+            let error = send(&registry, &repositories.map(|repository| (repository, "unlucky")), parallel);
+            assert!(error.is_err());
+            assert_eq!(registry.log(), Vec::<String>::new());
+        }
     }
 
     #[test]

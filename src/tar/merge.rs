@@ -46,8 +46,8 @@ impl Merge {
         Self::default()
     }
 
-    /// Adds the next layer.
-    pub fn add(&mut self, layer: &LayerMembers) -> Result<LayerFacts, TarError> {
+    /// Adds the next layer, whose members are given up one by one.
+    pub fn add(&mut self, layer: LayerMembers) -> Result<LayerFacts, TarError> {
         self.members = self.members.saturating_add(layer.facts.entries);
         if self.members > MEMBER_LIMIT {
             return Err(TarError::TooMany { limit: MEMBER_LIMIT, what: "files" });
@@ -55,16 +55,17 @@ impl Merge {
         let number = self.layers;
         let mut current = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
         self.last_parent = None;
-        for (index, member) in layer.members.iter().enumerate() {
-            if self.apply(&mut current, member)?
-                && let Some(content) = layer.contents.get(&index)
+        let LayerMembers { facts, members, mut contents } = layer;
+        for (index, member) in members.into_iter().enumerate() {
+            if self.apply(&mut current, &member)?
+                && let Some(content) = contents.remove(&index)
             {
-                self.kept.insert((number, current.ordinal), content.clone());
+                self.kept.insert((number, current.ordinal), content);
             }
             current.ordinal += 1;
         }
         self.layers += 1;
-        Ok(layer.facts)
+        Ok(facts)
     }
 
     /// The layers, from 0, that have to be read once more by [`Self::again`]: a wanted file turned out to be a link to

@@ -24,7 +24,11 @@ mod pinning;
 mod plan;
 mod pulled;
 mod pushing;
+mod real;
 mod registry;
+#[path = "../registry/servers.rs"]
+#[allow(dead_code, reason = "the library is tried with them too")]
+mod servers;
 mod signals;
 mod sources;
 mod specs;

@@ -2,14 +2,16 @@
 //! registry, and what it leaves behind.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use crate::env::{Ended, Env, without_digests};
+use crate::env::{Ended, Env, IMGPACK, without_digests};
 use crate::fake::{Fake, Reply};
 use crate::keeping;
 
@@ -136,12 +138,12 @@ fn every_command_in_every_state() {
     let bases = Bases::start();
     let mut table = format!("{:21}", "");
     for state in STATES {
-        let _ = write!(table, " | {state:20}");
+        table += &format!(" | {state:20}");
     }
     for command in COMMANDS {
-        let _ = write!(table, "\n{:21}", command.join(" ").replace(" REF", ""));
+        table += &format!("\n{:21}", command.join(" ").replace(" REF", ""));
         for state in STATES {
-            let _ = write!(table, " | {:20}", cell(&bases, command, state));
+            table += &format!(" | {:20}", cell(&bases, command, state));
         }
     }
     let table = table.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
@@ -202,7 +204,7 @@ fn cell(bases: &Bases, command: &[&str], state: &str) -> String {
     if pinned != before.as_deref().and_then(|text| self::pinned(text, &reference)) {
         let name =
             [(&bases.one, "1"), (&bases.two, "2")].into_iter().find(|(digest, _)| pinned == Some(digest));
-        let _ = write!(cell, " locks {}", name.unwrap().1);
+        cell += &format!(" locks {}", name.unwrap().1);
     }
     for (digest, name) in [(&bases.one, " uses 1"), (&bases.two, " uses 2")] {
         let pulls = format!("GET /v2/acme/base/manifests/{digest}");
@@ -350,6 +352,37 @@ fn what_cannot_be_asked_is_asked_once_for_all_images() {
     assert_eq!(server.lines(), ["HEAD /v2/acme/base/manifests/1", "GET /v2/acme/base/manifests/1"]);
 }
 
+/// Answers that there is nothing.
+fn answer(mut stream: TcpStream) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
+    let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+#[test]
+fn tags_are_asked_for_at_once() {
+    for verb in ["build", "plan", "lock"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let env = Env::new();
+        for name in ["a", "b", "c"] {
+            env.spec(name, &format!("base: {}/acme/{name}:1\n", listener.local_addr().unwrap()));
+        }
+        let (sender, asked) = mpsc::channel();
+        thread::spawn(move || listener.incoming().flatten().try_for_each(|stream| sender.send(stream)));
+        thread::scope(|scope| {
+            let ended = scope.spawn(|| env.run(&[verb, "--jobs", "1"]));
+            // Nobody is answered before all three asked.
+            let first: Vec<TcpStream> =
+                (0..3).map(|_| asked.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
+            first.into_iter().for_each(answer);
+            while !ended.is_finished() {
+                asked.recv_timeout(Duration::from_millis(10)).into_iter().for_each(answer);
+            }
+            assert_eq!(ended.join().unwrap().code, 4);
+        });
+    }
+}
+
 #[test]
 fn the_data_that_imgpack_carries() {
     let mut env = Env::with_files();
@@ -465,4 +498,26 @@ fn many_commands_at_once_add_all_their_rows() {
     assert!(ended.iter().all(|ended| ended.code == 0), "{ended:#?}");
     env.is_tidy();
     assert_eq!(read(&env).unwrap().matches("/acme/base:").count(), tags.len(), "{:?}", read(&env));
+}
+
+#[test]
+fn a_command_that_is_killed_leaves_the_lock_as_it_was() {
+    let bases = Bases::start();
+    let env = bases.workspace();
+    env.file(LOCK, "version 1\n");
+    let folder = fs::File::open(env.path("")).unwrap();
+    folder.lock().unwrap();
+    let asked = bases.server.lines().len();
+    let mut build = env.command(IMGPACK, &["build"]).spawn().unwrap();
+    // Both platforms' configs are there: all that is left of the base is the row.
+    let pulled = || bases.server.lines()[asked..].iter().filter(|line| line.contains("/blobs/")).count();
+    while pulled() < 3 {
+        thread::yield_now();
+    }
+    build.kill().unwrap();
+    build.wait().unwrap();
+    assert_eq!(read(&env).unwrap(), "version 1\n");
+    folder.unlock().unwrap();
+    assert_eq!(env.run(&["build"]).code, 0);
+    assert_eq!(pinned(&read(&env).unwrap(), &bases.reference()), Some(&*bases.one));
 }

@@ -177,6 +177,11 @@ impl Wild {
     }
 
     fn serve(self) -> Fake {
+        self.serve_cut(None)
+    }
+
+    /// The same with a line that breaks in the middle of this blob, once.
+    fn serve_cut(self, mut cut: Option<String>) -> Fake {
         let mut others = keeping::script();
         Fake::start(move |asked| {
             let Some(path) = asked.target.strip_prefix("/v2/wild/") else { return others(asked) };
@@ -185,7 +190,9 @@ impl Wild {
                 return Reply::status(404).and_body(r#"{"errors":[{"code":"NOT_THERE"}]}"#);
             };
             let digest = BlobDigest::of(bytes);
-            Reply::body(bytes.clone()).with("Content-Type", kind).with("Docker-Content-Digest", digest)
+            let reply =
+                Reply::body(bytes.clone()).with("Content-Type", kind).with("Docker-Content-Digest", digest);
+            if cut.take_if(|cut| cut == name).is_some() { reply.cut_after(bytes.len() / 2) } else { reply }
         })
     }
 }
@@ -207,7 +214,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A workspace whose service `app` for amd64 stands on `wild:TAG`.
 fn on_wild(wild: Wild, tag: &str, more: &str) -> (Env, Fake) {
-    let server = wild.serve();
+    on_server(wild.serve(), tag, more)
+}
+
+fn on_server(server: Fake, tag: &str, more: &str) -> (Env, Fake) {
     let env = Env::with_files();
     let address = server.address;
     env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {address}/acme\n"));
@@ -291,6 +301,22 @@ fn a_layer_that_is_not_to_be_distributed_stays_where_it_is() {
     assert!(!lines.iter().any(|line| sent(&line)), "{lines:#?}");
     env.succeeds(&["build", "--output", "oci:out"]);
     assert_eq!(manifest_in(&env, "out")["layers"][0], layer);
+}
+
+#[test]
+fn a_line_that_breaks_while_a_layer_is_read_costs_no_second_try_of_all() {
+    let mut wild = Wild::default();
+    let layer = wild.add(MediaType::OciLayerGzip.as_str(), &gzip(&tar()));
+    let image = wild.image(false, &layer, &tar());
+    wild.tag("1", &image);
+    let digest = layer["digest"].as_str().unwrap().to_owned();
+    let (env, server) = on_server(wild.serve_cut(Some(digest.clone())), "1", "");
+    let (said, lines) = asked(&env, &server, &["build", "app"]);
+    assert_eq!(pulls(&lines, &BTreeSet::from([digest.clone()])).len(), 2, "{lines:#?}");
+    let ranges = server.requests().into_iter().filter(|asked| asked.headers.contains_key("range"));
+    let ranges: Vec<_> = ranges.map(|asked| asked.target).collect();
+    assert_eq!(ranges, [format!("/v2/wild/blobs/{digest}")]);
+    assert!(said.contains(&format!("received {} B", layer["size"])), "{said}");
 }
 
 #[test]

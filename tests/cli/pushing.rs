@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use insta::assert_snapshot;
 
 use crate::env::{Env, without_digests};
-use crate::fake::Fake;
-use crate::keeping::{self, counted};
+use crate::fake::{Asked, Fake};
+use crate::keeping::{self, Mounts, counted};
 
 /// A registry, and a workspace that pushes to it.
 fn with_registry() -> (Env, Fake) {
-    let server = keeping::start();
+    with(keeping::start())
+}
+
+fn with(server: Fake) -> (Env, Fake) {
     let env = Env::with_files();
     env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {}/acme\n", server.address));
     (env, server)
@@ -78,15 +81,51 @@ fn an_unchanged_push_asks_for_each_tag_and_sends_nothing() {
 }
 
 #[test]
-fn one_layer_of_two_images_is_sent_to_both() {
+fn a_layer_of_eight_services_is_sent_once() {
+    let services = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    // Blobs that are sent, and POSTs with and without a mount, for one layer and the configs of all.
+    for (mounts, blobs, asked_mounts, uploads) in [
+        (Mounts::Done, 1 + 8, 7..=7, 1 + 8),
+        // The session of that very answer is used.
+        (Mounts::Accepted, 8 + 8, 7..=7, 1 + 8),
+        // Not asked for again, but by those that were on their way.
+        (Mounts::Refused, 8 + 8, 1..=4, 8 + 8),
+    ] {
+        let (env, server) = with(keeping::start_with(mounts));
+        for text in ["one", "two"] {
+            for name in services {
+                env.spec(
+                    name,
+                    &format!(
+                        "base: scratch\nplatforms: [linux/amd64]\nimage: {{ env: {{ NAME: {name} }} }}\nfiles:\n  - {{ text: \
+                         {text}, to: /one }}\n"
+                    ),
+                );
+            }
+            let before = server.lines().len();
+            env.succeeds(&[&["build", "--push"], &services[..]].concat());
+            let requests = &server.requests()[before..];
+            let counts = counted(&requests.iter().map(Asked::line).collect::<Vec<_>>());
+            let sent = (counts["blob"], counts["upload"], counts["question about a blob"]);
+            assert_eq!(sent, (blobs, uploads, 16), "{mounts:?} {counts:?}");
+            assert!(asked_mounts.contains(&counts["mount"]), "{mounts:?} {counts:?}");
+            // The layer, not the configs.
+            let gzip =
+                requests.iter().filter(|asked| asked.method == "PUT" && asked.body.starts_with(&[31, 139]));
+            assert_eq!(gzip.count(), blobs - 8, "{mounts:?}");
+        }
+    }
+}
+
+#[test]
+fn one_layer_of_two_images_reaches_both_before_a_tag() {
     let (env, server) = with_registry();
     env.spec("api", "base: scratch\nplatforms: [linux/amd64]\nfiles: { /etc/web: ../conf }\n");
     env.spec("web", "base: scratch\nplatforms: [linux/amd64]\nfiles: { /etc/web: ../conf }\n");
     let (_, lines) = asked(&env, &server, &["build", "--push"]);
-    for image in ["api", "web"] {
-        let sent = lines.iter().filter(|line| line.starts_with(&format!("PUT /v2/acme/{image}/blobs/")));
-        assert_eq!(sent.count(), 2, "{lines:#?}");
-    }
+    // Layer and config are the same, and the other image takes both over.
+    let counts = counted(&lines);
+    assert_eq!((counts["blob"], counts["mount"], counts["upload"]), (2, 2, 2), "{lines:#?}");
     let first_tag =
         lines.iter().position(|line| line.starts_with("PUT") && line.ends_with("/latest")).unwrap();
     assert!(lines[first_tag..].iter().all(|line| !line.contains("/blobs/")), "{lines:#?}");

@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base64::Engine as _;
 
@@ -49,6 +50,12 @@ enum End {
     HungUp,
     /// Never.
     Silent,
+    /// Not after so many bytes of the body; the connection stays open.
+    Stuck(usize),
+    /// A byte of the body at a time, with a pause after each.
+    Dripping(Duration),
+    /// As of HTTP/1.0: without a length, after so many bytes the connection is closed.
+    Closed(usize),
 }
 
 /// What is answered.
@@ -84,6 +91,21 @@ impl Reply {
     pub(crate) fn hang_up() -> Self {
         Self { end: End::HungUp, ..Self::default() }
     }
+    /// Sends `count` bytes of the body, and then nothing any more.
+    pub(crate) fn stuck_after(mut self, count: usize) -> Self {
+        self.end = End::Stuck(count);
+        self
+    }
+    /// Sends the body a byte at a time.
+    pub(crate) fn dripping(mut self, pause: Duration) -> Self {
+        self.end = End::Dripping(pause);
+        self
+    }
+    /// Speaks HTTP/1.0: says no length, sends `count` bytes of the body and closes the connection.
+    pub(crate) fn closed_after(mut self, count: usize) -> Self {
+        self.end = End::Closed(count);
+        self
+    }
     /// Never answers.
     pub(crate) fn silence() -> Self {
         Self { end: End::Silent, ..Self::default() }
@@ -91,6 +113,8 @@ impl Reply {
 }
 
 type Script = dyn FnMut(&Asked) -> Reply + Send;
+/// How much of a request's body is taken, asked with its head; then it is answered, and the connection closed.
+type Cut = dyn FnMut(&Asked) -> Option<usize> + Send;
 
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
@@ -101,7 +125,15 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
-        Self::serve(None, script)
+        Self::serve(None, |_| None, script)
+    }
+
+    /// With bodies of which only a part is taken.
+    pub(crate) fn start_cutting(
+        cut: impl FnMut(&Asked) -> Option<usize> + Send + 'static,
+        script: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        Self::serve(None, cut, script)
     }
 
     pub(crate) fn start_tls(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
@@ -117,33 +149,35 @@ impl Fake {
             .with_no_client_auth()
             .with_single_cert(chain.map(Result::unwrap).collect(), key)
             .unwrap();
-        Self::serve(Some(Arc::new(config)), script)
+        Self::serve(Some(Arc::new(config)), |_| None, script)
     }
 
     fn serve(
         tls: Option<Arc<rustls::ServerConfig>>,
+        cut: impl FnMut(&Asked) -> Option<usize> + Send + 'static,
         script: impl FnMut(&Asked) -> Reply + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
+        let cut: Arc<Mutex<Box<Cut>>> = Arc::new(Mutex::new(Box::new(cut)));
         let (log, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (stream, log, script, tls) =
-                    (stream.unwrap(), Arc::clone(&log), Arc::clone(&script), tls.clone());
+                let (stream, log, tls) = (stream.unwrap(), Arc::clone(&log), tls.clone());
+                let (script, cut) = (Arc::clone(&script), Arc::clone(&cut));
                 std::thread::spawn(move || {
                     let socket = stream.try_clone().unwrap();
                     let ended = match tls {
-                        None => talk(BufReader::new(stream), &log, &script),
+                        None => talk(BufReader::new(stream), &log, &cut, &script),
                         Some(config) => {
                             let connection = rustls::ServerConnection::new(config).unwrap();
                             let stream = rustls::StreamOwned::new(connection, stream);
-                            talk(BufReader::new(stream), &log, &script)
+                            talk(BufReader::new(stream), &log, &cut, &script)
                         }
                     };
                     // A client that goes away is no failure of the server.
@@ -178,6 +212,7 @@ impl Drop for Fake {
 fn talk<S: Read + Write>(
     mut stream: BufReader<S>,
     log: &Mutex<Vec<Asked>>,
+    cut: &Mutex<Box<Cut>>,
     script: &Mutex<Box<Script>>,
 ) -> std::io::Result<()> {
     loop {
@@ -185,22 +220,25 @@ fn talk<S: Read + Write>(
         if stream.fill_buf()?.first() == Some(&0x16) {
             return stream.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
         }
-        let Some(asked) = read(&mut stream)? else { return Ok(()) };
+        let Some((asked, whole)) = read(&mut stream, cut)? else { return Ok(()) };
         log.lock().unwrap().push(asked.clone());
         let reply = (script.lock().unwrap())(&asked);
         if reply.end == End::Silent {
             // Until the other side gives up.
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest)?;
+            stream.read_to_end(&mut Vec::new())?;
             return Ok(());
         }
         if reply.end == End::HungUp {
             return Ok(());
         }
-        let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
+        let version = if matches!(reply.end, End::Closed(_)) { "1.0" } else { "1.1" };
+        let mut head = format!("HTTP/{version} {} Whatever\r\n", reply.status);
         let named = |name: &str| reply.headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
-        if !named("content-length") {
+        if !named("content-length") && version == "1.1" {
             head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
+        }
+        if !whole {
+            head.push_str("connection: close\r\n");
         }
         for (name, value) in &reply.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -209,17 +247,34 @@ fn talk<S: Read + Write>(
         let out = stream.get_mut();
         out.write_all(head.as_bytes())?;
         if asked.method != "HEAD" {
-            let end = if let End::Cut(end) = reply.end { end } else { reply.body.len() };
-            out.write_all(&reply.body[..end])?;
+            match reply.end {
+                End::Cut(end) | End::Stuck(end) | End::Closed(end) => out.write_all(&reply.body[..end])?,
+                End::Dripping(pause) => {
+                    for byte in &reply.body {
+                        out.write_all(&[*byte])?;
+                        out.flush()?;
+                        std::thread::sleep(pause);
+                    }
+                }
+                _ => out.write_all(&reply.body)?,
+            }
         }
         out.flush()?;
-        if reply.end != End::Whole {
+        if let End::Stuck(_) = reply.end {
+            stream.read_to_end(&mut Vec::new())?;
+        }
+        if !whole {
+            // What is still on its way has to be read, or the answer is lost with the connection.
+            std::io::copy(&mut stream, &mut std::io::sink())?;
+        }
+        if reply.end != End::Whole || !whole {
             return Ok(());
         }
     }
 }
 
-fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
+/// A request, and whether its body was taken whole.
+fn read(stream: &mut impl BufRead, cut: &Mutex<Box<Cut>>) -> std::io::Result<Option<(Asked, bool)>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -235,7 +290,9 @@ fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(Some(Asked { method, target, headers, body }))
+    let mut asked = Asked { method, target, headers, body: Vec::new() };
+    let taken = (cut.lock().unwrap())(&asked).unwrap_or(length).min(length);
+    asked.body.resize(taken, 0);
+    stream.read_exact(&mut asked.body)?;
+    Ok(Some((asked, taken == length)))
 }

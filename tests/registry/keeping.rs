@@ -6,13 +6,31 @@ use imgpack::model::BlobDigest;
 
 use crate::fake::{Asked, Fake, Reply};
 
-/// A registry without anything; manifests are refused while a blob of theirs is missing.
+/// What a registry does when it is asked to take a blob over from another repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    Done,
+    /// A session is begun instead.
+    Accepted,
+    /// The whole request is refused.
+    Refused,
+}
+
+/// A registry without anything that mounts; manifests are refused while a blob of theirs is missing.
 pub(crate) fn start() -> Fake {
     Fake::start(script())
 }
 
+pub(crate) fn start_with(mounts: Mounts) -> Fake {
+    Fake::start(script_with(mounts))
+}
+
 /// What it answers.
 pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
+    script_with(Mounts::Done)
+}
+
+fn script_with(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
     let mut blobs: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut manifests: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut uploads = 0;
@@ -22,8 +40,23 @@ pub(crate) fn script() -> impl FnMut(&Asked) -> Reply + Send + 'static {
             |body: Option<&Vec<u8>>| body.map_or(Reply::status(404), |body| Reply::body(body.clone()));
         if let Some((repository, rest)) = path.split_once("/blobs/uploads/") {
             if asked.method == "POST" {
+                if let Some((digest, from)) =
+                    rest.strip_prefix("?mount=").and_then(|q| q.split_once("&from="))
+                {
+                    let digest = digest.replace("%3A", ":");
+                    match (mounts, blobs.get(&(from.replace("%2F", "/"), digest.clone()))) {
+                        (Mounts::Refused, _) => return Reply::status(405),
+                        (Mounts::Done, Some(bytes)) => {
+                            let bytes = bytes.clone();
+                            blobs.insert((repository.to_owned(), digest), bytes);
+                            return Reply::status(201);
+                        }
+                        _ => {}
+                    }
+                }
                 uploads += 1;
-                return Reply::status(202).with("Location", format!("{}{uploads}", asked.target));
+                let address = format!("/v2/{repository}/blobs/uploads/{uploads}");
+                return Reply::status(202).with("Location", address);
             }
             let digest = rest.split_once("digest=").unwrap().1.replace("%3A", ":");
             blobs.insert((repository.to_owned(), digest), asked.body.clone());
@@ -71,6 +104,7 @@ pub(crate) fn counted(lines: &[String]) -> BTreeMap<&'static str, usize> {
             ("HEAD", _) => "question about a blob",
             ("PUT", rest) if rest.contains("/blobs/") => "blob",
             ("PUT", _) => "manifest",
+            ("POST", rest) if rest.contains("?mount=") => "mount",
             ("POST", _) => "upload",
             ("GET", rest) if rest.contains("/manifests/") => "manifest pulled",
             ("GET", rest) if rest.contains("/blobs/") => "blob pulled",

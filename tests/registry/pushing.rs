@@ -41,7 +41,7 @@ fn a_blob_is_asked_for_then_sent_in_one_piece_from_its_file() {
             sent.borrow_mut().push(bytes);
         })
         .unwrap();
-    assert_eq!(pushed, Pushed { existed: false, sent: 3_000_000 });
+    assert_eq!(pushed, Pushed { sent: 3_000_000, ..Pushed::default() });
     let digest = layer(&body).digest.to_string();
     assert_eq!(
         server.lines(),
@@ -64,12 +64,12 @@ fn a_blob_is_asked_for_then_sent_in_one_piece_from_its_file() {
 fn a_blob_that_is_there_is_not_sent() {
     for there in [Reply::status(200), Reply::status(307).with("Location", "http://10.0.0.1/")] {
         let server = Fake::start(move |_| there.clone());
-        assert_eq!(push(&server, &anonymous()).unwrap(), Pushed { existed: true, sent: 0 });
+        assert_eq!(push(&server, &anonymous()).unwrap(), Pushed::EXISTED);
         assert_eq!(server.lines().len(), 1);
     }
     // A registry may find on POST that it has the blob.
     let server = Fake::start(|asked| Reply::status(if asked.method == "POST" { 201 } else { 404 }));
-    assert_eq!(push(&server, &anonymous()).unwrap(), Pushed { existed: true, sent: 0 });
+    assert_eq!(push(&server, &anonymous()).unwrap(), Pushed::EXISTED);
 }
 
 #[test]
@@ -161,14 +161,17 @@ fn passing_faults_are_tried_again_with_a_new_session() {
     ] {
         let mut faults = vec![fault.clone(), fault.clone()];
         let server = Fake::start(move |asked| match asked.method.as_str() {
-            "HEAD" => Reply::status(404),
+            "HEAD" | "GET" => Reply::status(404),
             "POST" => Reply::status(202).with("Location", "/upload"),
             _ => faults.pop().unwrap_or(Reply::status(201)),
         });
         let pushed = push(&server, &anonymous()).unwrap();
         assert_eq!(pushed.sent, BODY.len() as u64);
-        let methods: Vec<_> = server.requests().iter().map(|asked| asked.method.clone()).collect();
-        assert_eq!(methods, ["HEAD", "POST", "PUT", "POST", "PUT", "POST", "PUT"], "{fault:?}");
+        // Whether it was stored nevertheless, and where its session stands, is asked in between.
+        let mut requests = server.requests();
+        requests.retain(|asked| matches!(asked.method.as_str(), "POST" | "PUT"));
+        let methods: Vec<_> = requests.iter().map(|asked| asked.method.as_str()).collect();
+        assert_eq!(methods, ["POST", "PUT", "POST", "PUT", "POST", "PUT"], "{fault:?}");
         assert_eq!(server.requests().pop().unwrap().body, BODY, "{fault:?}");
     }
 }
@@ -288,5 +291,48 @@ fn what_head_does_not_say_is_unknown() {
         STATUS.store(status, Ordering::SeqCst);
         let error = anonymous().present(&reference).unwrap_err();
         assert!(told(&error).contains(&format!("was answered with {status}")), "{error}");
+    }
+}
+
+#[test]
+fn a_tag_that_does_not_move_is_told_with_what_it_names() {
+    let document: &[u8] = br#"{"schemaVersion":2, "layers":[]}"#;
+    let (ours, other) = (imgpack::model::BlobDigest::of(document), layer(b"other").digest);
+    let push = |status: u16, body: &str, found: Option<imgpack::model::BlobDigest>| {
+        let body = body.to_owned();
+        let server = Fake::start(move |asked| match (asked.method.as_str(), found) {
+            ("PUT", _) => Reply::status(status).and_body(body.as_str()),
+            (_, Some(found)) => Reply::status(200).with("Docker-Content-Digest", found),
+            _ => Reply::status(404),
+        });
+        let tagged = repository(&server).tagged("v1").unwrap();
+        let result = anonymous().push_manifest(&tagged, MediaType::OciManifest, document);
+        (result, server.lines().len())
+    };
+    let ecr = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag 'v1' already exists in the 'web' repository and cannot be overwritten because the tag is immutable."}]}"#;
+    for (status, body) in [
+        (403, r#"{"errors":[{"code":"DENIED"}]}"#),
+        (405, ""),
+        (409, r#"{"errors":[{"code":"TAG_IMMUTABLE"}]}"#),
+        (412, r#"{"errors":[{"code":"PRECONDITION","message":"configured as immutable"}]}"#),
+        (400, ecr),
+        (400, r#"{"errors":[{"code":"ImageTagAlreadyExistsException"}]}"#),
+    ] {
+        let (result, asked) = push(status, body, Some(ours));
+        assert!(result.is_ok(), "{status} {body}: {result:?}");
+        assert_eq!(asked, 2);
+        let error = told(&push(status, body, Some(other)).0.unwrap_err());
+        assert!(error.contains(&format!("/acme/web:v1 exists as {other} and was not moved\n")), "{error}");
+        assert!(error.contains(&format!("was answered with {status}")), "{error}");
+        assert!(error.ends_with("hint: the tag seems to be immutable: push under another tag"), "{error}");
+        // Where there is no such tag it is the refusal that it is.
+        let error = told(&push(status, body, None).0.unwrap_err());
+        assert!(!error.contains("was not moved") && error.contains(&format!("with {status}")), "{error}");
+    }
+    for (status, body) in [(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#), (401, ""), (413, "")] {
+        let (result, asked) = push(status, body, Some(other));
+        let error = told(&result.unwrap_err());
+        assert!(!error.contains("was not moved"), "{error}");
+        assert_eq!(asked, 1);
     }
 }

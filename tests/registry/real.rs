@@ -1,94 +1,28 @@
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
 use imgpack::registry::{BlobSource, Early, ImagePush, Manifest, PushJob, Registry as _, push};
 
+use crate::servers::{Server, Wants, are_installed};
 use crate::{anonymous, told, with_credentials};
 
-/// `user:geheim`, in the form of `htpasswd -B`.
-const HTPASSWD: &str = "user:$2b$05$kBfo419FeWu3SHCI5APpPO7pDCXbevRaF1/cegylksaciilqftkG.\n";
-
-/// A real registry on a port of its own; gone with the value.
-struct RealRegistry {
-    child: Child,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for RealRegistry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A real registry on a port of its own.
+pub(crate) fn started(wants: Wants) -> Option<Server> {
+    if skipped("docker-registry") {
+        return None;
     }
+    Some(Server::docker(wants))
 }
 
 /// Whether a program is missing: said, and in CI a failure.
 fn skipped(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).exists()));
-    if !found {
-        println!("skipped: {program} is not installed");
-        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
-    }
-    !found
-}
-
-impl RealRegistry {
-    fn start(protected: bool) -> Option<Self> {
-        if skipped("docker-registry") {
-            return None;
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '127.0.0.1:0'}}\n",
-            root.join("data").display()
-        );
-        if protected {
-            std::fs::write(root.join("htpasswd"), HTPASSWD).unwrap();
-            config.push_str(&format!(
-                "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-                root.join("htpasswd").display()
-            ));
-        }
-        let path = root.join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says itself where it listens; afterwards its words are read and dropped, or it would block.
-        let (sender, receiver) = mpsc::channel();
-        let words = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in words.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("listening on ") {
-                    let address: String =
-                        rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
-                    let _ = sender.send(address);
-                }
-            }
-        });
-        let address =
-            receiver.recv_timeout(Duration::from_secs(30)).expect("the registry says where it listens");
-        let address = address.parse().unwrap();
-        Some(Self { child, address, _directory: directory })
-    }
-
-    fn repository(&self, path: &str) -> Repository {
-        format!("{}/{path}", self.address).parse().unwrap()
-    }
+    let Err(reason) = are_installed(&[program]) else { return false };
+    println!("skipped: {reason}");
+    assert!(std::env::var_os("CI").is_none(), "{reason}");
+    true
 }
 
 /// A layer of one file, as a tar in gzip.
@@ -144,7 +78,7 @@ impl std::fmt::Display for BlobDigestHex<'_> {
 }
 
 /// Bytes that do not compress, the same each time.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         state ^= state << 13;
@@ -157,7 +91,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 #[test]
 fn images_go_into_a_real_registry_and_come_back() {
-    let Some(registry) = RealRegistry::start(false) else { return };
+    let Some(registry) = started(Wants::Nothing) else { return };
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
     let content = noise(5_000_000);
@@ -222,9 +156,8 @@ fn images_go_into_a_real_registry_and_come_back() {
     }
 }
 
-#[test]
-fn a_real_registry_without_referrers_has_their_list() {
-    let Some(registry) = RealRegistry::start(false) else { return };
+/// Pushes an image and two that refer to it, and asks for them.
+fn referrers_are_listed(registry: &Server) {
     let directory = tempfile::tempdir().unwrap();
     let repository = registry.repository("acme/web");
     let image = image(repository.clone(), directory.path(), b"hello", &["v1"]);
@@ -232,7 +165,8 @@ fn a_real_registry_without_referrers_has_their_list() {
     let nothing = |_| BTreeSet::new();
     let job = PushJob { images: vec![image], parallel: 4, early: Early::new(), contents: &nothing };
     let remote = anonymous();
-    push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let done = push(&remote, &job, &());
+    assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
     assert_eq!(remote.referrers(&repository, subject).unwrap(), []);
     let empty: Arc<[u8]> = b"{}".as_slice().into();
     let mut pushed = Vec::new();
@@ -253,16 +187,32 @@ fn a_real_registry_without_referrers_has_their_list() {
         let referrer =
             ImagePush { repository: repository.clone(), tags: Vec::new(), root, children: Vec::new(), blobs };
         let job = PushJob { images: vec![referrer], parallel: 1, early: Early::new(), contents: &nothing };
-        push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
+        let done = push(&remote, &job, &());
+        assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
     }
-    let listed = remote.referrers(&repository, subject).unwrap();
+    let mut listed = remote.referrers(&repository, subject).unwrap();
+    listed.sort_by_key(|row| pushed.iter().position(|digest| *digest == row.digest));
     assert_eq!(listed.iter().map(|row| row.digest).collect::<Vec<_>>(), pushed);
     assert_eq!(listed[0].artifact_type.as_deref(), Some("application/spdx+json"));
 }
 
 #[test]
+fn a_real_registry_without_referrers_has_their_list() {
+    let Some(registry) = started(Wants::Nothing) else { return };
+    referrers_are_listed(&registry);
+}
+
+#[test]
+fn a_real_registry_with_referrers_is_asked_for_them() {
+    if skipped("oci-registry") {
+        return;
+    }
+    referrers_are_listed(&Server::oci());
+}
+
+#[test]
 fn a_password_opens_a_real_registry() {
-    let Some(registry) = RealRegistry::start(true) else { return };
+    let Some(registry) = started(Wants::Password) else { return };
     let directory = tempfile::tempdir().unwrap();
     let repository = registry.repository("acme/web");
     let auth = |text: &str| {
