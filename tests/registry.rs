@@ -16,8 +16,12 @@ mod early;
 mod fake;
 #[path = "registry/faults.rs"]
 mod faults;
+#[path = "registry/files.rs"]
+mod files;
 #[path = "registry/keeping.rs"]
 mod keeping;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
 #[path = "registry/mount.rs"]
 mod mount;
 #[path = "registry/pulling.rs"]

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::atomic::AtomicBool;
 
@@ -74,15 +73,12 @@ impl ChainFacts {
         })?;
         let mut merge = Merge::new();
         let mut found = Vec::new();
-        let mut members: BTreeMap<BlobDigest, LayerMembers> =
-            different.iter().map(|layer| layer.digest).zip(members).collect();
-        for (number, layer) in layers.iter().enumerate() {
-            let again = layers[number + 1..].iter().any(|later| later.digest == layer.digest);
-            let next =
-                if again { members.get(&layer.digest).cloned() } else { members.remove(&layer.digest) };
-            let Some(next) = next else { continue };
-            found.push(merge.add(next).map_err(|source| failed(import, layer, source))?);
+        for layer in layers {
+            let number = different.iter().position(|known| known.digest == layer.digest);
+            let Some(members) = number.and_then(|number| members.get(number)) else { continue };
+            found.push(merge.add(members).map_err(|source| failed(import, layer, source))?);
         }
+        drop(members);
         // Hardly ever: what by its name may be wanted was kept.
         for number in merge.wanted_again() {
             let Some(layer) = layers.get(number) else { continue };

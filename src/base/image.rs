@@ -60,10 +60,18 @@ pub fn from_document(
     document: &Document<'_>,
     fetch: &Fetch<'_>,
 ) -> Result<BaseImage, BaseError> {
+    load(import, &manifest_of(import, document, fetch)?, document.name, fetch)
+}
+
+/// The manifest of the image for the wanted platform that `document` is, or leads to.
+pub(super) fn manifest_of(
+    import: &Import<'_>,
+    document: &Document<'_>,
+    fetch: &Fetch<'_>,
+) -> Result<Manifest, BaseError> {
     let mut search = Search { import, fetch, found: Vec::new(), looked: 0 };
     let manifest = search.resolve("the document", document.bytes, false, 0)?;
-    let Some(manifest) = manifest else { return Err(search.nothing()) };
-    load(import, &manifest, document.name, fetch)
+    manifest.ok_or_else(|| search.nothing())
 }
 
 /// The manifest of one image.
@@ -77,7 +85,7 @@ pub(super) struct Manifest {
 
 impl Manifest {
     /// Says of a layer that is not to be distributed where it is.
-    fn elsewhere(&self, error: BaseError) -> BaseError {
+    pub(super) fn elsewhere(&self, error: BaseError) -> BaseError {
         match error {
             BaseError::Fetch { base, digest, source } => match self.urls.get(&digest) {
                 Some(urls) => BaseError::Elsewhere { base, layer: digest, urls: urls.clone(), source },

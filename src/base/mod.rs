@@ -14,6 +14,7 @@ mod docker_archive;
 mod document;
 mod error;
 mod facts;
+mod files;
 mod image;
 mod import;
 mod layout;
@@ -25,6 +26,7 @@ pub use built_in::{
 };
 pub use docker_archive::from_docker_archive;
 pub use error::BaseError;
+pub use files::{FilesError, ImageFile, ImageFileKind, ImageFiles, Wanted, image_files};
 pub use image::{BaseImage, BaseLayer, Document, from_document};
 pub use import::Import;
 pub use layout::{from_oci_archive, from_oci_layout};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::merge::MergeArguments;
 use crate::archive::Destination;
 use crate::model::{Identity, Platform, Size, is_tag};
 use crate::ops::cache::Kind;
@@ -42,6 +43,8 @@ pub(super) enum Command {
     Lock(LockArguments),
     /// Show which rows of imgpack.lock are behind what there is now
     Outdated(OutdatedArguments),
+    /// Put together and tag images whose platforms were built on different runners
+    Merge(MergeArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
@@ -114,7 +117,11 @@ pub(super) struct BuildArguments {
     #[arg(long)]
     pub(super) push: bool,
 
-    /// Use this tag instead of those of the specs (may be repeated)
+    /// Tag images that are built for some of their platforms only, instead of pushing them by digest for `imgpack merge`
+    #[arg(long, requires = "push")]
+    pub(super) allow_partial: bool,
+
+    /// Use this tag, as it stands, instead of those of the specs (may be repeated)
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(super) tags: Vec<String>,
 
@@ -147,6 +154,7 @@ pub(super) struct BuildArguments {
     pub(super) keep_going: bool,
 }
 
+/// A tag, for `--tag`.
 pub(super) fn tag(text: &str) -> Result<String, &'static str> {
     if is_tag(text) {
         Ok(text.to_owned())

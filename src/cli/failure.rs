@@ -11,8 +11,9 @@ use crate::builder::BuilderError;
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
+use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
-use crate::registry::RegistryError;
+use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
 use crate::tree::TreeError;
@@ -81,8 +82,9 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Local(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Io(_) => Exit::Machine,
-        ErrorKind::Gone { .. } => Exit::Network,
+        ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
+        ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
     }
@@ -119,6 +121,14 @@ fn registry_exit(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Conflict { .. } | RegistryError::Reference { .. } => Exit::Usage,
         RegistryError::Read { .. } | RegistryError::Write { .. } => Exit::Machine,
+        RegistryError::File(error) => match **error {
+            // What the lock says is not what there is.
+            FileError::Digest { .. } => Exit::Usage,
+            FileError::Write { .. } => Exit::Machine,
+            _ => Exit::Network,
+        },
+        // Another try comes to the same end: what was built differs from what was released.
+        RegistryError::Immutable { .. } => Exit::Finding,
         error if error.is_cancelled() => Exit::Interrupted,
         _ => Exit::Network,
     }
@@ -159,6 +169,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Local(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
+        ErrorKind::Merge(error) => error.hint(),
         _ => None,
     }
     .or_else(|| {

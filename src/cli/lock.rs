@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::args::Selection;
 use super::failure::Exit;
-use super::progress::Mode;
 use super::run::Settings;
 use crate::lock::LOCK_FILE;
 use crate::ops::error::Error;
@@ -38,6 +37,7 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
     let LockArguments { selection, upgrade, toolchains, offline } = arguments;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let specs = match selection.variant {
         Some(_) => Settings::select(&workspace, selection),
         None => workspace.select_every(&selection.identities).map_err(Error::from),
@@ -52,7 +52,7 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
         whole: identities.is_empty() && variant.is_none() && platforms.is_empty() && sets.is_empty(),
     };
     let locked = settings
-        .with_machine(root, *jobs, Mode::Quiet, |machine| Ok(lock(machine, specs, &options, &wanted)))
+        .with_machine(root, *jobs, settings.mode(), |machine| Ok(lock(machine, specs, &options, &wanted)))
         .map_err(one)??;
     tell(settings, &locked);
     Ok(Exit::Done)

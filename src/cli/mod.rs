@@ -6,6 +6,8 @@ mod copy;
 mod failure;
 mod inspect;
 mod lock;
+mod merge;
+mod mirrors;
 mod outdated;
 pub mod progress;
 mod run;

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -17,9 +17,10 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{cache, copy, inspect, lock, outdated, verbs};
+use super::{cache, copy, inspect, lock, merge, mirrors, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
+use crate::ops::event::{Event, Observer};
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
@@ -39,6 +40,8 @@ pub(super) struct Settings {
     pub(super) cancel: Cancel,
     /// Whether the output of the builder that failed stands right above.
     failure_above: Arc<AtomicBool>,
+    /// The mirrors of the workspace, once it is read.
+    pub(super) mirrors: OnceLock<BTreeMap<String, Vec<String>>>,
 }
 
 /// Runs the command line of this process.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         offline: arguments.command.is_offline(),
         cancel: cancel.clone(),
         failure_above: Arc::default(),
+        mirrors: OnceLock::new(),
     };
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => verbs::explain(&settings, &arguments),
         Command::Lock(arguments) => lock::run(&settings, &arguments),
         Command::Outdated(arguments) => outdated::run(&settings, &arguments),
+        Command::Merge(arguments) => merge::run(&settings, arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
         Command::Copy(arguments) => copy::run(&settings, &arguments),
@@ -164,6 +169,26 @@ impl Settings {
         Ok(workspace.select(&selection.identities, selection.variant.as_deref())?)
     }
 
+    /// Leaves out, with a remark, what is built for none of the platforms asked for, so that each runner of a matrix can
+    /// be asked for all services. What was named, or would be all, stays: that it cannot be built is an error.
+    pub(super) fn leave_out(&self, specs: &mut Vec<ImageSpec>, selection: &Selection) {
+        let is_for = |spec: &ImageSpec| {
+            selection.platforms.is_empty()
+                || spec.platforms.iter().any(|platform| selection.platforms.contains(platform))
+        };
+        if !selection.identities.is_empty() || !specs.iter().any(is_for) {
+            return;
+        }
+        for spec in specs.extract_if(.., |spec| !is_for(spec)) {
+            let platforms: Vec<String> = spec.platforms.iter().map(ToString::to_string).collect();
+            self.remark(&format!(
+                "{} is left out: it is built for {} only",
+                spec.identity,
+                platforms.join(", ")
+            ));
+        }
+    }
+
     /// The cache's folder.
     pub(super) fn cache(&self) -> Result<PathBuf, Error> {
         let below =
@@ -214,18 +239,21 @@ impl Settings {
         let store = Store::open_for(&self.cache()?, Share::Shared, &self.cancel, &|| {
             self.remark("waiting for the command that removes things from the cache");
         })?;
-        let observer = match mode {
+        let observer: Arc<dyn Observer> = match mode {
             Mode::Plain => {
-                Box::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
+                Arc::new(Plain::new(io::stderr()).with_failure_above(Arc::clone(&self.failure_above)))
             }
-            mode => mode.observer(),
+            mode => mode.observer().into(),
         };
+        let told = Arc::clone(&observer);
+        let mirrors = mirrors::of(self)?.telling(move |text| told.event(Event::Note(text.to_owned())));
         let docker_config = self
             .variable("DOCKER_CONFIG")
             .map(PathBuf::from)
             .or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
         let remote = Remote::new(RemoteConfig {
             docker_config,
+            mirrors,
             cancel: self.cancel.clone(),
             ..RemoteConfig::default()
         });

@@ -17,6 +17,7 @@ use crate::ops::deliver::{self, Push};
 use crate::ops::error::Error;
 use crate::ops::explain::{Explanation, LayerStep, Step, explain as explain_images};
 use crate::ops::prepare::{BuildOptions, Machine};
+use crate::ops::tags::TagRules;
 use crate::ops::{files, result};
 use crate::report::{Report, TextOptions};
 use crate::spec::{self, ImageSpec, Template};
@@ -33,7 +34,9 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let created = settings.created().map_err(one)?;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
+    settings.use_mirrors(&workspace);
     let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
+    settings.leave_out(&mut specs, &arguments.selection);
     if !arguments.tags.is_empty() {
         let tags: Vec<Template> = arguments.tags.iter().map(Template::text).collect();
         for spec in &mut specs {
@@ -53,6 +56,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());
     }
+    let rules = TagRules::new(&workspace.immutable_tags, arguments.allow_partial).map_err(one)?;
     // What cannot work is said before anything is built.
     if arguments.push {
         specs.iter().try_for_each(|spec| deliver::repository(&spec.repository).map(drop)).map_err(one)?;
@@ -85,7 +89,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let limit = settings.cache_limit(Some(&workspace)).map_err(one)?;
     let mut errors = Vec::new();
     let mut grown = false;
-    let outcome = settings.with_machine(root, arguments.selection.jobs, settings.mode(), |machine| {
+    let outcome = settings.with_machine(root.clone(), arguments.selection.jobs, settings.mode(), |machine| {
         deliver::with_push(machine, |push| {
             let made = |spec: &ImageSpec, layer: &Layer| {
                 if arguments.push {
@@ -96,7 +100,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
             errors.append(&mut built.errors);
             // Nothing is tagged unless everything asked for is built.
             if errors.is_empty() {
-                deliver_all(machine, &built, arguments, engine.as_ref(), push)?;
+                deliver_all(machine, &built, arguments, engine.as_ref(), push, &rules)?;
             }
             grown = machine.store.has_grown();
             Ok(built)
@@ -111,6 +115,13 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     };
     if !errors.is_empty() {
         return Err(errors);
+    }
+    if let Some(path) = &arguments.result {
+        let write = || {
+            let result = result::result(&root, &built, arguments.push, &rules)?;
+            Ok(fs::write_atomic(path, &result.json()?)?)
+        };
+        write().map_err(|error: Error| one(error))?;
     }
     let exit = tell(settings, arguments, &built).map_err(one)?;
     if let Some(limit) = limit.filter(|_| grown) {
@@ -130,12 +141,18 @@ fn two_images_one_tag(specs: &[ImageSpec], tag: &str) -> Result<(), Error> {
         None => Ok(()),
         Some(second) => {
             let first = specs.iter().find(|spec| spec.repository == second.repository).unwrap_or(second);
+            let (one, other) = (&first.identity, &second.identity);
+            let is_variant = (&one.service, &one.image) == (&other.service, &other.image);
             Err(Error::usage_with_hint(
                 format!(
                     "--tag gives {} and {} one name, {}:{tag}",
                     first.identity, second.identity, second.repository
                 ),
-                "name one of them alone, or leave --tag out",
+                if is_variant {
+                    format!("name one of them alone; `--set tags=[{tag}]` adds the variant's name to it")
+                } else {
+                    "name one of them alone, or leave --tag out".to_owned()
+                },
             ))
         }
     }
@@ -147,6 +164,7 @@ fn deliver_all(
     arguments: &BuildArguments,
     engine: Option<&Engine>,
     push: &Push<'_, '_>,
+    rules: &TagRules,
 ) -> Result<(), Error> {
     for destination in &arguments.outputs {
         machine.cancel.check()?;
@@ -156,7 +174,7 @@ fn deliver_all(
         deliver::load(machine, built, engine)?;
     }
     if arguments.push {
-        push.images(built)?;
+        push.images(built, rules)?;
     }
     Ok(())
 }
@@ -166,11 +184,6 @@ fn tell(settings: &Settings, arguments: &BuildArguments, built: &Built) -> Resul
     let report = Report::new(built.images.iter().flat_map(|image| image.reports.clone()).collect());
     if let Some(path) = &arguments.report {
         fs::write_atomic(path, report.json().as_bytes())?;
-    }
-    if let Some(path) = &arguments.result {
-        let result = result::result(built, arguments.push)?;
-        let json = serde_json::to_vec_pretty(&result).map_err(|error| Error::bug(error.to_string()))?;
-        fs::write_atomic(path, &[&json[..], b"\n"].concat())?;
     }
     for line in &built.differing {
         remark(&format!("differs: {line}"));
@@ -254,7 +267,9 @@ fn explained(
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
-    let specs = Settings::select(&workspace, selection).map_err(one)?;
+    settings.use_mirrors(&workspace);
+    let mut specs = Settings::select(&workspace, selection).map_err(one)?;
+    settings.leave_out(&mut specs, selection);
     options.platforms.clone_from(&selection.platforms);
     let (explanations, errors) = settings
         .with_machine(root.clone(), selection.jobs, Mode::Quiet, |machine| {

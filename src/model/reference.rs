@@ -111,6 +111,13 @@ impl ImageRef {
         self
     }
 
+    /// The same tag and digest of another repository.
+    #[must_use]
+    pub fn of_repository(mut self, repository: Repository) -> Self {
+        self.repository = repository;
+        self
+    }
+
     /// What a registry is asked for: the digest where there is one, else the tag.
     pub fn key(&self) -> String {
         match (&self.digest, &self.tag) {

@@ -87,7 +87,7 @@ pub fn plan_image(
     base: &Arc<BaseImage>,
     made: Option<&CompileRecord>,
     sources: &Sources<'_>,
-    store: &Store,
+    copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
     let asked_volatile = Cell::new(false);
@@ -99,7 +99,7 @@ pub fn plan_image(
     let mut parts = component_parts(spec)?;
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
-        let (part, place) = artefact_part(build, made, store)?;
+        let (part, place) = artefact_part(build, made, sources.store())?;
         artefact = place;
         parts.push(part);
     }
@@ -115,7 +115,7 @@ pub fn plan_image(
         ),
         other => target_value(other, platform),
     };
-    let (file_parts, directories) = file_parts(spec, base, sources, &stable)?;
+    let (file_parts, directories) = file_parts(spec, base, sources, copied, &stable)?;
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
@@ -194,15 +194,26 @@ pub fn finish_image(
     Ok(FinishedImage { platform: planned.platform, config, manifest, layers, annotations })
 }
 
-/// The index over the platforms of an image, where it has one: several platforms, or `index: always`.
+/// The index over the platforms of an image, where it has one.
 pub fn finish_index(spec: &ImageSpec, images: &[FinishedImage]) -> Result<Option<Document>, Error> {
-    if images.len() < 2 && !spec.index_always {
-        return Ok(None);
-    }
     let rows: Vec<(Platform, Descriptor)> =
         images.iter().map(|image| (image.platform, image.manifest.descriptor)).collect();
     let annotations = images.first().map(|image| image.annotations.clone()).unwrap_or_default();
-    Ok(Some(index_document(&rows, &annotations, spec.docker_media_types)?))
+    index_over(&rows, spec.index_always, &annotations, spec.docker_media_types)
+}
+
+/// The index over manifests, which stand in its order: of several, or with `always` also of one. The same for what one
+/// command built and for what was merged.
+pub fn index_over(
+    rows: &[(Platform, Descriptor)],
+    always: bool,
+    annotations: &BTreeMap<String, String>,
+    docker: bool,
+) -> Result<Option<Document>, Error> {
+    if rows.len() < 2 && !always {
+        return Ok(None);
+    }
+    Ok(Some(index_document(rows, annotations, docker)?))
 }
 
 fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) -> BTreeMap<String, String> {
@@ -278,6 +289,9 @@ fn artefact_part(
     Ok((part(Class::App, title, entries), entrypoint))
 }
 
+/// The files that a row copies.
+pub type Copied<'a> = dyn Fn(&FileRule) -> Result<Arc<CopiedFiles>, Error> + 'a;
+
 type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
 
 /// The `files` rows by class, and the declared directories.
@@ -285,6 +299,7 @@ fn file_parts(
     spec: &ImageSpec,
     base: &BaseImage,
     sources: &Sources<'_>,
+    copied: &Copied<'_>,
     values: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<(Vec<LayerPart>, Declared), Error> {
     let mut classes: BTreeMap<Class, LayerPart> = BTreeMap::new();
@@ -314,8 +329,8 @@ fn file_parts(
                 let text = rendered(template, values).map_err(|error| error.at(&rule.site))?;
                 put(place()?, EntryKind::bytes(text.into_bytes()), rule.mode.unwrap_or(0o644))?;
             }
-            FileKind::Copy { from, include, exclude } => {
-                let copied = sources.copied(from, include, exclude)?;
+            FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Address(_) => {
+                let copied = copied(rule)?;
                 refuse_secret(rule, &copied, sources)?;
                 for (path, file) in copied_places(rule, &copied)? {
                     let mode = match file.entry_kind() {
@@ -324,12 +339,14 @@ fn file_parts(
                     };
                     put(path, file.entry_kind(), mode)?;
                 }
+                let mut own = empty_directories(rule, &copied)?;
                 if owner != Owner::default() && !copied.single {
-                    for path in owned_directories(rule, &copied)? {
-                        let known = facts_directory(base, &path);
-                        if !known {
-                            put(path, EntryKind::Directory, 0o755)?;
-                        }
+                    own.extend(owned_directories(rule, &copied)?);
+                }
+                for path in own {
+                    let known = facts_directory(base, &path);
+                    if !known {
+                        put(path, EntryKind::Directory, 0o755)?;
                     }
                 }
             }
@@ -355,16 +372,22 @@ fn copied_places<'c>(
     rule: &FileRule,
     copied: &'c CopiedFiles,
 ) -> Result<Vec<(ImagePath, &'c HashedFile)>, Error> {
-    copied.files.iter().map(|file| Ok((copied_place(rule, copied, file)?, file))).collect()
+    let place = |file: &'c HashedFile| Ok((copied_place(rule, copied.single, &file.path)?, file));
+    copied.files.iter().map(place).collect()
 }
 
-fn copied_place(rule: &FileRule, copied: &CopiedFiles, file: &HashedFile) -> Result<ImagePath, Error> {
-    let path = match (&rule.to, copied.single) {
+fn copied_place(rule: &FileRule, single: bool, path: &str) -> Result<ImagePath, Error> {
+    let path = match (&rule.to, single) {
         (Some(to), true) => Ok(to.clone()),
-        (Some(to), false) => to.join(&file.path),
-        (None, _) => ImagePath::parse(&format!("/{}", file.path)),
+        (Some(to), false) => to.join(path),
+        (None, _) => ImagePath::parse(&format!("/{path}")),
     };
     path.map_err(|error| Error::usage(error.to_string()).at(&rule.site))
+}
+
+/// The directories without anything in them that a row brings.
+fn empty_directories(rule: &FileRule, copied: &CopiedFiles) -> Result<BTreeSet<ImagePath>, Error> {
+    copied.empty.iter().map(|path| copied_place(rule, copied.single, path)).collect()
 }
 
 /// The directories that a copied directory brings, itself included.
@@ -389,9 +412,13 @@ fn refuse_secret(rule: &FileRule, copied: &CopiedFiles, sources: &Sources<'_>) -
         return Ok(());
     }
     let Some((file, words)) = sources.secret_among(&copied.files) else { return Ok(()) };
-    let place = copied_place(rule, copied, file)?;
+    let place = copied_place(rule, copied.single, &file.path)?;
+    let name = match &rule.kind {
+        FileKind::Image { reference, .. } => format!("{} of image:{reference}", file.path),
+        _ => file.absolute.display().to_string(),
+    };
     Err(Error::usage_with_hint(
-        format!("{} looks like it holds {words} and would become {place}", file.absolute.display()),
+        format!("{name} looks like it holds {words} and would become {place}"),
         "leave it out with `exclude`, or name the file by itself in `files` if it is meant",
     )
     .at(&rule.site))

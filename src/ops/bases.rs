@@ -57,7 +57,7 @@ pub struct Bases<'a> {
 }
 
 /// Things that are made once: whoever comes first makes one, others wait for it.
-struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
+pub(super) struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
 
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
@@ -68,7 +68,7 @@ impl<K, T> Default for Slots<K, T> {
 }
 
 impl<K: Ord, T: Clone> Slots<K, T> {
-    fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*slot {
@@ -289,6 +289,9 @@ impl<'a> Bases<'a> {
         let mut base = from_document(import, &Document { bytes: &bytes, name: Some(text) }, &fetch)
             .map_err(|error| self.pins.gone(text, error.into()))?;
         base.repository = Some(repository.clone());
+        if let (None, Some(facts)) = (reference.digest(), base.facts_digest) {
+            self.pins.facts(text, digest, import.platform, facts)?;
+        }
         Ok(base)
     }
 }
@@ -353,11 +356,11 @@ fn compress(
 }
 
 /// The store as bases see it.
-struct StoreForBases<'a> {
-    store: &'a Store,
-    blobs: &'a Slots<Digest, ()>,
+pub(super) struct StoreForBases<'a> {
+    pub(super) store: &'a Store,
+    pub(super) blobs: &'a Slots<Digest, ()>,
     /// Where layers come from.
-    from: Option<(&'a Downloads<'a>, &'a Repository)>,
+    pub(super) from: Option<(&'a Downloads<'a>, &'a Repository)>,
 }
 
 impl BlobStore for StoreForBases<'_> {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::assemble::{FinishedImage, PlannedImage, finish_image, finish_index};
+use super::bases::Bases;
 use super::compile::{Compile, CompileRecord};
 use super::error::Error;
 use super::event::{Event, Phase, Task};
+use super::fingerprint::Fingerprint;
 use super::history::{self, LastBuild, LastKeys, User};
 use super::image_record::{ImageRecord, image_report};
 use super::pack::{Origin, pack_layer};
@@ -29,6 +31,8 @@ pub struct BuiltImage {
     pub index: Option<Document>,
     /// Its tags, rendered.
     pub tags: Vec<String>,
+    /// What it is made from, the same for all platforms.
+    pub fingerprint: Fingerprint,
     /// What each platform holds and how that stands to the last build, in the same order.
     pub reports: Vec<ImageReport>,
 }
@@ -43,6 +47,11 @@ impl BuiltImage {
             .as_ref()
             .or_else(|| self.platforms.first().map(|image| &image.manifest))
             .ok_or_else(|| Error::bug(format!("{} was built for no platform", self.spec.identity)))
+    }
+
+    /// Whether it was built for some of its platforms only.
+    pub fn is_partial(&self) -> bool {
+        self.platforms.len() < self.spec.platforms.len()
     }
 }
 
@@ -88,7 +97,7 @@ pub fn build(
         compile(&session, &mut prepared, &mut records, options, &mut built);
         for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
-            if image.key.is_none() {
+            if image.key.is_none() && !image.failed {
                 image.key = session.image_key(target, made, &bases, options.created.as_deref());
             }
         }
@@ -96,7 +105,7 @@ pub fn build(
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
                 let layers = pack(machine, &prepared, &plans, options, made, &mut built);
-                assemble(&session, &prepared, &records, &plans, &layers, options, &mut built)?;
+                assemble(&session, &prepared, &bases, &records, &plans, &layers, &mut built)?;
             }
         }
     }
@@ -222,10 +231,10 @@ fn pack(
 fn assemble(
     session: &Session<'_>,
     prepared: &Prepared,
+    bases: &Bases<'_>,
     records: &BTreeMap<KeyDigest, CompileRecord>,
     plans: &[Option<PlannedImage>],
     layers: &BTreeMap<KeyDigest, Layer>,
-    options: &BuildOptions,
     built: &mut Built,
 ) -> Result<(), Error> {
     let machine = session.machine;
@@ -257,7 +266,7 @@ fn assemble(
                     whole = false;
                     continue;
                 };
-                let finished = finish_image(spec, plan, &made, options.created.as_deref())
+                let finished = finish_image(spec, plan, &made, session.created)
                     .map_err(|error| error.of(&target.task))?;
                 let report = planned_report(&target.task, plan, &finished, last.report());
                 if let Some(key) = &image.key {
@@ -281,7 +290,9 @@ fn assemble(
             machine.store.put_bytes(&index.bytes)?;
         }
         let tags = tags(session, spec)?;
-        built.images.push(BuiltImage { spec: Arc::clone(spec), platforms, index, tags, reports });
+        let fingerprint = session.fingerprint(spec, prepared, bases)?;
+        let spec = Arc::clone(spec);
+        built.images.push(BuiltImage { spec, platforms, index, tags, fingerprint, reports });
     }
     machine.store.sync()?;
     Ok(())

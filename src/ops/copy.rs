@@ -10,7 +10,7 @@ use super::place::{Source, Target};
 use super::prepare::Machine;
 use crate::archive::{self, Destination, DockerImage, Form, GraphOutput, SendBlob};
 use crate::model::{BlobDigest, RawDescriptor, RawPlatform, Repository};
-use crate::registry::{self, BlobSource, Early, ImagePush, Manifest, PushJob};
+use crate::registry::{self, BlobSource, ImagePush, Manifest, PushJob};
 
 /// The ends of the tags under which cosign keeps what belongs to a digest where it uses no referrers.
 const LEGACY: [&str; 3] = ["sig", "att", "sbom"];
@@ -247,8 +247,7 @@ fn push(
     copied.referrers = last.len() - 1;
     let mut listed: BTreeMap<BlobDigest, BTreeSet<BlobDigest>> = BTreeMap::new();
     for images in stages.into_values().chain([last]) {
-        let nothing = |_| BTreeSet::new();
-        let job = PushJob { images, parallel: UPLOADS, early: Early::new(), contents: &nothing };
+        let job = PushJob::new(images, UPLOADS);
         let summary = match registry::push(machine.registry, &job, &watcher) {
             Ok(summary) => summary,
             Err(error) => return Err(blame(origin, &job, error)),

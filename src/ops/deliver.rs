@@ -10,9 +10,10 @@ use super::downloads::bring_layers;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::prepare::Machine;
+use super::tags::TagRules;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};
-use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Repository};
+use crate::model::{BlobDigest, Descriptor, Document, ImageRef, Platform, Repository};
 use crate::registry::{
     self, BlobSource, Early, ImagePush, Manifest, PushJob, PushObserver, PushSummary, Pushed,
 };
@@ -74,28 +75,61 @@ impl Push<'_, '_> {
         }
     }
 
-    /// Pushes all images as one job: no tag moves before everything is there.
-    pub fn images(&self, built: &Built) -> Result<PushSummary, Error> {
+    /// Pushes all images as one job: no tag moves before everything is there, and none that `rules` forbid.
+    pub fn images(&self, built: &Built, rules: &TagRules) -> Result<PushSummary, Error> {
         let Self { machine, watcher, uploads } = self;
-        let images = images(machine, built)?;
+        let images = images(machine, built, rules)?;
         watcher.expect(&images);
         let early: Early = uploads.finish()?;
         let contents = |root| contents(machine.store, root);
-        let job = PushJob { images, parallel: UPLOADS, early, contents: &contents };
+        let immutable = rules.fixed(&images)?;
+        let job = PushJob { early, contents: &contents, immutable, ..PushJob::new(images, UPLOADS) };
         Ok(registry::push(machine.registry, &job, *watcher)?)
     }
 }
 
-fn images(machine: &Machine<'_>, built: &Built) -> Result<Vec<ImagePush>, Error> {
+fn images(machine: &Machine<'_>, built: &Built, rules: &TagRules) -> Result<Vec<ImagePush>, Error> {
     let mut images = Vec::new();
     for image in &built.images {
         for platform in &image.platforms {
             let task = Task { identity: image.spec.identity.clone(), platform: platform.platform };
             machine.observer.event(Event::Phase { task, phase: Phase::Pushing });
         }
-        images.push(image_push(machine, image)?);
+        images.push(image_push(machine, image, rules)?);
     }
+    let waiting = built.images.iter().filter(|image| !rules.moves(image) && !image.tags.is_empty());
+    tell_waiting(machine, &waiting.collect::<Vec<_>>());
     Ok(images)
+}
+
+/// Images that are named in one note.
+const NAMED: usize = 4;
+
+/// Says which images get no tag, those of the same platforms in one note.
+fn tell_waiting(machine: &Machine<'_>, images: &[&BuiltImage]) {
+    let mut groups: BTreeMap<Vec<Platform>, Vec<&BuiltImage>> = BTreeMap::new();
+    for image in images {
+        let platforms = image.platforms.iter().map(|platform| platform.platform).collect();
+        groups.entry(platforms).or_default().push(image);
+    }
+    for (platforms, images) in groups {
+        let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        let names: Vec<String> =
+            images.iter().take(NAMED).map(|image| image.spec.identity.to_string()).collect();
+        let more = images.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let tags = match images.split_first() {
+            Some((first, others)) if others.iter().all(|image| image.tags == first.tags) => {
+                first.tags.join(", ")
+            }
+            _ => "their tags".to_owned(),
+        };
+        machine.observer.event(Event::Note(format!(
+            "{}{more}: pushed by digest for {} only; `imgpack merge` sets {tags}",
+            names.join(", "),
+            platforms.join(", ")
+        )));
+    }
 }
 
 /// Refuses, before anything is built, a repository that `--push` could not use.
@@ -112,7 +146,7 @@ pub fn repository(text: &str) -> Result<Repository, Error> {
     Ok(reference.repository().clone())
 }
 
-fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Error> {
+fn image_push(machine: &Machine<'_>, image: &BuiltImage, rules: &TagRules) -> Result<ImagePush, Error> {
     let manifest = |document: &Document| Manifest {
         media_type: document.descriptor.media_type,
         bytes: document.bytes.clone(),
@@ -126,29 +160,22 @@ fn image_push(machine: &Machine<'_>, image: &BuiltImage) -> Result<ImagePush, Er
             if descriptor.media_type.is_foreign() {
                 continue;
             }
-            let stored = || BlobSource::File(machine.store.blob_path(&descriptor.digest));
+            if let Some(from) = &layer.from {
+                // In the store or not: its own registry takes it over from there.
+                machine.registry.holds(from, &BTreeSet::from([descriptor.digest]));
+            }
             let source = match &layer.from {
                 Some(from) if !machine.store.has_blob(&descriptor.digest, descriptor.size) => {
                     BlobSource::Registry(from.clone())
                 }
-                _ => stored(),
+                _ => BlobSource::File(machine.store.blob_path(&descriptor.digest)),
             };
             blobs.insert(descriptor.digest, (descriptor, source));
         }
     }
-    let partial = image.platforms.len() < image.spec.platforms.len();
-    if partial && !image.tags.is_empty() {
-        // A tag that named fewer platforms than before would break who pulls the others.
-        let built = image.platforms.iter().map(|platform| platform.platform.to_string()).collect::<Vec<_>>();
-        machine.observer.event(Event::Note(format!(
-            "{} is pushed by digest for {} only: no tag moves",
-            image.spec.identity,
-            built.join(", ")
-        )));
-    }
     Ok(ImagePush {
         repository: repository(&image.spec.repository)?,
-        tags: if partial { Vec::new() } else { image.tags.clone() },
+        tags: if rules.moves(image) { image.tags.clone() } else { Vec::new() },
         root: manifest(image.root()?),
         children: match image.index {
             Some(_) => image.platforms.iter().map(|platform| manifest(&platform.manifest)).collect(),
@@ -189,12 +216,13 @@ type Held = (String, BlobDigest);
 struct Sums {
     /// What is sent, how much of it, and the whole.
     sent: BTreeMap<(Repository, BlobDigest), (u64, u64)>,
-    /// Sizes of what is going to be sent beside; `None` while layers are being made.
-    expected: Option<BTreeMap<Held, u64>>,
+    /// What is going to be sent beside, to which repository as far as can be told, and its size; `None` while layers are
+    /// being made.
+    expected: Option<BTreeMap<Held, (Repository, u64)>>,
     /// What is or was sent, or proved to be there.
     settled: BTreeSet<Held>,
     /// Repositories of which something was said.
-    told: BTreeSet<String>,
+    told: BTreeSet<Repository>,
 }
 
 impl Sums {
@@ -207,16 +235,26 @@ impl Sums {
     }
 
     fn expect<'b>(&mut self, blobs: impl Iterator<Item = (&'b Repository, &'b Descriptor)>) {
-        let held =
-            blobs.map(|(repository, blob)| ((repository.registry().to_owned(), blob.digest), blob.size));
-        self.expected = Some(held.filter(|(held, _)| !self.settled.contains(held)).collect());
+        let mut expected = BTreeMap::new();
+        for (repository, blob) in blobs {
+            let held = (repository.registry().to_owned(), blob.digest);
+            if !self.settled.contains(&held) {
+                expected.entry(held).or_insert_with(|| (repository.clone(), blob.size));
+            }
+        }
+        self.expected = Some(expected);
     }
 
-    fn event(&self, repository: String) -> Option<Event> {
-        let expected: u64 = self.expected.as_ref()?.values().sum();
-        let (sent, whole) =
-            self.sent.values().fold((0, 0), |(sum, all), (sent, size)| (sum + sent, all + size));
-        Some(Event::Upload { repository, sent, total: whole + expected })
+    /// What is sent to one repository, and what is going to be.
+    fn event(&self, repository: &Repository) -> Option<Event> {
+        let expected = self.expected.as_ref()?.values().filter(|(to, _)| to == repository);
+        let mut total: u64 = expected.map(|(_, size)| size).sum();
+        let mut sent = 0;
+        for (_, (part, whole)) in self.sent.iter().filter(|((to, _), _)| to == repository) {
+            sent += part;
+            total += whole;
+        }
+        Some(Event::Upload { repository: repository.to_string(), sent, total })
     }
 }
 
@@ -232,23 +270,30 @@ impl<'a> Watcher<'a> {
     /// These images are going to be sent, with all their blobs as far as is known.
     fn expect(&self, images: &[ImagePush]) {
         let blobs =
-            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
-        self.state().expect(blobs);
+            || images.iter().flat_map(|image| image.blobs.iter().map(|blob| (&image.repository, blob)));
+        let mut state = self.state();
+        for (repository, (blob, source)) in blobs() {
+            // Its registry takes it over; should it not, it is counted as soon as it is sent.
+            if matches!(source, BlobSource::Registry(from) if from.registry() == repository.registry()) {
+                state.settle(repository, blob);
+            }
+        }
+        state.expect(blobs().map(|(repository, (blob, _))| (repository, blob)));
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
         let mut state = self.state();
         state.sent.insert((repository.clone(), blob.digest), (bytes, blob.size));
         state.settle(repository, blob);
-        if let Some(event) = state.event(repository.to_string()) {
-            state.told.insert(repository.to_string());
+        if let Some(event) = state.event(repository) {
+            state.told.insert(repository.clone());
             self.machine.observer.event(event);
         }
     }
 
     /// There is less to send than was said.
     fn tell_again(&self, state: &Sums) {
-        for event in state.told.iter().filter_map(|repository| state.event(repository.clone())) {
+        for event in state.told.iter().filter_map(|repository| state.event(repository)) {
             self.machine.observer.event(event);
         }
     }

@@ -15,6 +15,7 @@ use crate::tree::TreeError;
 
 use super::event::Task;
 use super::graph::GraphError;
+use super::merge::MergeError;
 use super::pack::PackError;
 
 /// Why a command did not do all that was asked, with what it was about.
@@ -111,6 +112,9 @@ pub enum ErrorKind {
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Results that do not go together.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// A file of this machine.
     #[error(transparent)]
     Io(#[from] IoError),

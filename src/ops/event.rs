@@ -100,7 +100,7 @@ pub enum Event {
 }
 
 /// Takes what happens: a terminal, plain lines, a test.
-pub trait Observer: Sync {
+pub trait Observer: Send + Sync {
     /// Takes one event; must return soon.
     fn event(&self, event: Event);
 }

@@ -167,10 +167,15 @@ impl Session<'_> {
             }
         }
         for (index, rule) in spec.files.iter().enumerate() {
-            if let FileKind::Copy { from, include, exclude } = &rule.kind {
-                let copied = self.sources.copied(from, include, exclude).ok()?;
-                key.digest_of(format!("files {index}"), &copied.digest);
-            }
+            let digest = match &rule.kind {
+                FileKind::Copy { from, include, exclude } => {
+                    self.sources.copied(from, include, exclude).ok()?.digest
+                }
+                // With the path, the platform and the globs, which are fields of the spec, it decides the files.
+                FileKind::Image { .. } | FileKind::Address(_) => self.remote_digest(rule).ok()??.0,
+                FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => continue,
+            };
+            key.digest_of(format!("files {index}"), &digest);
         }
         for (index, path) in spec.certificates.iter().enumerate() {
             key.digest_of(format!("certificate {index}"), &self.sources.digest(path).ok()?.0);

@@ -114,6 +114,9 @@ impl Session<'_> {
             if let Base::Registry(_) = target.spec.base {
                 bases.load(&target.spec, target.task.platform)?;
             }
+            for rule in &target.spec.files {
+                self.remote_digest(rule).map_err(|error| error.at(&rule.site))?;
+            }
         }
         target.spec.build.as_ref().map_or(Ok(None), |build| self.pin_toolchain(target, build))
     }

@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod files;
+pub mod fingerprint;
 pub mod graph;
 pub mod history;
 pub mod image_record;
@@ -28,13 +29,17 @@ pub mod inputs;
 pub mod inspect;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+/// `imgpack merge`.
+pub mod merge;
 pub mod outdated;
 pub mod pack;
 pub mod pins;
 pub mod place;
 pub mod prepare;
 pub mod press;
+pub mod remote_sources;
 pub mod result;
 pub mod sources;
+pub mod tags;
 pub mod values;
 pub mod workspace;

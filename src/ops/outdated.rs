@@ -86,7 +86,7 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
 
 fn image(machine: &Machine<'_>, name: &str, pinned: &str) -> Result<Now, Error> {
     let reference: ImageRef = name.parse()?;
-    match machine.registry.resolve(&reference) {
+    match machine.registry.resolve_at_source(&reference) {
         Ok(found) => Ok(other(pinned, &found.digest.to_string())),
         Err(RegistryError::NotFound { .. }) => Ok(Now::Gone),
         Err(error) => Err(error.into()),

@@ -88,6 +88,11 @@ impl<'a> Pins<'a> {
         Self { machine, lock, stance, warned, asked, found }
     }
 
+    /// Whether the workspace has a lock file, or gets one.
+    pub fn has_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// What is pinned under a name; `None` where what is found decides, and is told to [`Self::add`].
     pub fn row(&self, kind: Kind, name: &str) -> Result<Option<&Row>, Error> {
         held(&self.asked).insert((kind, name.to_owned()));
@@ -132,7 +137,13 @@ impl<'a> Pins<'a> {
                 )
             });
         }
-        let digest = self.machine.registry.resolve(reference)?.digest;
+        let registry = self.machine.registry;
+        // What is pinned is asked for where it comes from, not at a mirror.
+        let resolve = |reference| match &self.lock {
+            Some(_) => registry.resolve_at_source(reference),
+            None => registry.resolve(reference),
+        };
+        let digest = resolve(reference)?.digest;
         if self.lock.is_none() {
             let note = format!("{text} is {digest} now (there is no lock)");
             self.machine.observer.event(Event::Note(note));
@@ -251,10 +262,11 @@ impl<'a> Pins<'a> {
         Ok(())
     }
 
-    /// Adds what was missing to the lock file, and says so. What another command pinned meanwhile stays.
+    /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
+    /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
         let found = self.found();
-        if found.is_empty() {
+        if found.is_empty() || matches!(self.stance, Stance::Strict) {
             return Ok(());
         }
         let mut told = Vec::new();

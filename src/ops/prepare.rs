@@ -14,6 +14,7 @@ use super::event::{Event, Observer, Phase, Task};
 use super::image_record::Recalled;
 use super::pins::Pins;
 use super::press::Press;
+use super::remote_sources::RemoteSources;
 use super::sources::Sources;
 use super::values::Volatile;
 use crate::base::BaseImage;
@@ -81,6 +82,8 @@ pub struct Image {
     pub key: Option<KeyDigest>,
     /// What an earlier command finished under that key.
     pub recalled: Option<Recalled>,
+    /// Whether something that it takes from elsewhere could not be found out, which is told.
+    pub failed: bool,
 }
 
 /// Everything that is known before a builder runs.
@@ -121,12 +124,15 @@ pub struct Session<'a> {
     pub(super) host: Host,
     pub(super) fresh: Option<&'a str>,
     pub(super) keep_going: bool,
+    /// `SOURCE_DATE_EPOCH` as RFC 3339.
+    pub(super) created: Option<&'a str>,
     platforms: &'a [Platform],
     layers: bool,
     volatile: Volatile,
     pub(super) sources: Sources<'a>,
     pub(super) closures: Closures<'a>,
     pub(super) pins: Pins<'a>,
+    pub(super) remote: RemoteSources,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
 }
@@ -147,11 +153,13 @@ impl<'a> Session<'a> {
             host: if options.offline { host.offline() } else { host },
             fresh: options.fresh.as_deref(),
             keep_going: options.keep_going,
+            created: options.created.as_deref(),
             platforms: &options.platforms,
             layers: options.layers,
             volatile: Volatile::new(&machine.root, machine.environment.clone()),
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
             closures: Closures::new(machine.store),
+            remote: RemoteSources::default(),
             program: OnceLock::new(),
         }
     }
@@ -175,7 +183,7 @@ impl<'a> Session<'a> {
         Bases::new(self.machine, &self.sources, &self.pins, self.layers)
     }
 
-    /// Hashes the sources of builders.
+    /// Hashes the sources of builders, and finds out what files are taken from elsewhere.
     pub fn begin(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
         let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
         let mut targets = self.targets(&specs)?;
@@ -188,7 +196,10 @@ impl<'a> Session<'a> {
             }
         }
         let compiles = self.compiles(&mut targets, &mut tell);
-        let (images, bases) = (targets.iter().map(|_| Image::default()).collect(), vec![None; targets.len()]);
+        let (remote, failed) = self.resolve_remote(&targets);
+        errors.extend(remote);
+        let image = |index| Image { failed: failed.contains(&index), ..Image::default() };
+        let (images, bases) = ((0..targets.len()).map(image).collect(), vec![None; targets.len()]);
         Ok(Prepared { specs, targets, images, bases, compiles, errors })
     }
 
@@ -204,6 +215,9 @@ impl<'a> Session<'a> {
             if self.machine.cancel.is_cancelled() {
                 return;
             }
+            if image.failed {
+                continue;
+            }
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
             image.key = self.image_key(target, made, bases, created);
             let find = |key| Recalled::find(self.machine.store, key, target.task.platform);
@@ -211,14 +225,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads the base of every target that has to be planned.
+    /// Reads the base of every target that has to be planned, and what it takes from other images and addresses.
     pub fn load_bases(&self, prepared: &mut Prepared, bases: &Bases<'_>) {
-        let wanted: Vec<usize> =
-            (0..prepared.targets.len()).filter(|index| prepared.images[*index].recalled.is_none()).collect();
+        let is_wanted = |index: &usize| {
+            let image = &prepared.images[*index];
+            image.recalled.is_none() && !image.failed
+        };
+        let wanted: Vec<usize> = (0..prepared.targets.len()).filter(is_wanted).collect();
         let loaded = parallel(self.machine.jobs, &wanted, |index| {
             let target = &prepared.targets[*index];
             self.phase(target, Phase::Base);
-            bases.load(&target.spec, target.task.platform)
+            let base = bases.load(&target.spec, target.task.platform)?;
+            self.bring_remote(target)?;
+            Ok::<_, Error>(base)
         });
         let mut errors = Vec::new();
         for (index, base) in wanted.into_iter().zip(loaded) {
@@ -250,7 +269,7 @@ impl<'a> Session<'a> {
                 base,
                 made.flatten(),
                 &self.sources,
-                self.machine.store,
+                &|rule| self.copied(rule, target.task.platform),
                 &|value| self.volatile(value),
             )
             .map(Some)

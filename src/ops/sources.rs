@@ -38,6 +38,8 @@ pub(super) type Known<T> = Mutex<BTreeMap<String, Arc<Mutex<Option<Arc<T>>>>>>;
 pub struct CopiedFiles {
     /// The files; of a single file its own name stands as path.
     pub files: Vec<HashedFile>,
+    /// Directories with nothing in them, which only images have.
+    pub empty: BTreeSet<String>,
     /// Whether `from` is one file.
     pub single: bool,
     /// Digest over all of it: paths, kinds, contents.
@@ -45,7 +47,8 @@ pub struct CopiedFiles {
 }
 
 impl CopiedFiles {
-    fn new(files: Vec<HashedFile>, single: bool) -> Self {
+    /// Files, and the digest over them.
+    pub(super) fn new(files: Vec<HashedFile>, single: bool) -> Self {
         let mut hasher = Hasher::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_be_bytes());
@@ -66,7 +69,12 @@ impl CopiedFiles {
                 }
             }
         }
-        Self { files, single, digest: hasher.finish() }
+        Self { files, empty: BTreeSet::new(), single, digest: hasher.finish() }
+    }
+
+    /// The same with empty directories, which are not in the digest.
+    pub(super) fn with_empty(self, empty: BTreeSet<String>) -> Self {
+        Self { empty, ..self }
     }
 }
 
@@ -142,6 +150,11 @@ impl<'a> Sources<'a> {
             Ok(copied)
         })
         .map_err(|error: Error| error.at(&from.site))
+    }
+
+    /// The store that remembers.
+    pub fn store(&self) -> &'a Store {
+        self.store
     }
 
     /// The PEM files of `certificates`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::credentials::CredentialsError;
+use super::web::FileError;
 use crate::model::{BlobDigest, ReferenceError, Repository};
 
 /// A request as messages may show it: no userinfo, no query, no header.
@@ -239,6 +240,9 @@ pub enum RegistryError {
         #[source]
         source: Cause,
     },
+    /// A file of the network.
+    #[error(transparent)]
+    File(Box<FileError>),
     /// A tag that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -251,6 +255,23 @@ pub enum RegistryError {
         first: BlobDigest,
         /// The other.
         second: BlobDigest,
+    },
+    /// Tags that must not move, and are other images.
+    #[error("{}", taken(tags))]
+    Immutable {
+        /// At least one, in order.
+        tags: Vec<TakenTag>,
+    },
+    /// Everything is stored, but of several tags not all could be set.
+    #[error("{}", half_tagged(moved, left))]
+    Tags {
+        /// References that point to their images now.
+        moved: Vec<String>,
+        /// References of which that is not known.
+        left: Vec<String>,
+        /// What happened to the first of these.
+        #[source]
+        source: Box<RegistryError>,
     },
     /// A tag that names something else and does not move.
     #[error("{reference} exists as {found} and was not moved")]
@@ -276,7 +297,58 @@ pub enum RegistryError {
     Cancelled,
 }
 
+impl From<FileError> for RegistryError {
+    fn from(error: FileError) -> Self {
+        Self::File(Box::new(error))
+    }
+}
+
+/// A tag that must not move and is another image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TakenTag {
+    /// The reference with the tag.
+    pub reference: String,
+    /// What it is.
+    pub is: BlobDigest,
+    /// What the push would make it.
+    pub wanted: BlobDigest,
+}
+
+fn taken(tags: &[TakenTag]) -> String {
+    let Some((first, others)) = tags.split_first() else { return String::new() };
+    let TakenTag { reference, is, wanted } = first;
+    let mut text = format!("{reference} must not move: it is {is}, and this push would make it {wanted}");
+    if !others.is_empty() {
+        let others: Vec<&str> = others.iter().map(|tag| tag.reference.as_str()).collect();
+        text.push_str(&format!("; the same goes for {}", others.join(", ")));
+    }
+    text
+}
+
+fn half_tagged(moved: &[String], left: &[String]) -> String {
+    let left = left.join(", ");
+    match moved {
+        [] => format!("no tag moved: {left}"),
+        moved => format!("not every tag moved: {} did, {left} did not", moved.join(", ")),
+    }
+}
+
 impl RegistryError {
+    /// The repository whose registry was asked, where one was.
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Unreachable { request, .. }
+            | Self::Tls { request, .. }
+            | Self::Broken { request, .. }
+            | Self::Denied { request, .. }
+            | Self::NotFound { request, .. }
+            | Self::Status { request, .. }
+            | Self::Protocol { request, .. }
+            | Self::Address { request, .. } => Some(&request.repository),
+            _ => None,
+        }
+    }
+
     /// Whether a manifest was refused because something that it names is not there (MANIFEST_BLOB_UNKNOWN in the
     /// distribution-spec; registries also say 404, or 400 without a code).
     pub(super) fn is_missing_part(&self) -> bool {
@@ -329,6 +401,13 @@ impl RegistryError {
             Self::Credentials { source, .. } => source.hint(),
             // Who may not write at all is told by the blobs before.
             Self::Kept { .. } => Some("the tag seems to be immutable: push under another tag".into()),
+            Self::File(error) => error.hint(),
+            Self::Immutable { .. } => Some(
+                "imgpack.yaml says so (`tags.immutable`), and nothing was tagged: give what changed another tag".into(),
+            ),
+            Self::Tags { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                "all images are stored: the same command again only sets the tags that are left".into()
+            })),
             Self::Offline { moves: true, .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".into())
             }

@@ -20,7 +20,7 @@ use super::runtime::{sleep, within};
 use crate::model::Repository;
 
 /// Redirects in a row, as in curl's practice a few are enough.
-const HOPS: usize = 5;
+pub(super) const HOPS: usize = 5;
 /// Bodies of refusals are read up to here.
 const DETAIL: usize = 64 * 1024;
 
@@ -288,7 +288,7 @@ fn silent(http: &Http) -> Cause {
     Cause(format!("no answer within {} s", http.patience.stall.as_secs_f32()))
 }
 
-fn is_redirect(response: &Response) -> bool {
+pub(super) fn is_redirect(response: &Response) -> bool {
     matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
@@ -324,7 +324,7 @@ pub(super) fn transport(request: Box<Request>, url: &Url, error: &reqwest::Error
     }
 }
 
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut at = Some(error);
     while let Some(error) = at {
         if let Some(tls) = error.downcast_ref() {

@@ -6,6 +6,7 @@ use super::error::{Detail, RegistryError, Request};
 use super::holders::Holders;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::referrers::referring;
+use super::web::FileError;
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// Registries in memory, as strict as a real one: blobs are checked, and a manifest is refused while something that
@@ -243,5 +244,14 @@ impl Registry for Memory {
         for digest in blobs {
             self.1.add(repository, *digest);
         }
+    }
+
+    fn file(
+        &self,
+        address: &str,
+        _: Option<BlobDigest>,
+        _: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        Err(FileError::Status { address: address.to_owned(), status: 404, wait: None }.into())
     }
 }

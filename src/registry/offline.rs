@@ -68,4 +68,14 @@ impl Registry for Offline {
     ) -> Result<Vec<RawDescriptor>, RegistryError> {
         refused(format!("the list of what refers to {repository}@{subject}"))
     }
+
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        _sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        let what = format!("the file {address}");
+        Err(RegistryError::Offline { what, moves: expected.is_none() })
+    }
 }

@@ -114,4 +114,20 @@ pub trait Registry: Send + Sync {
     /// Tells that a repository holds these blobs: what is pushed to another one of its registry is mounted from it. What
     /// was pushed or pulled here is known without. Where it proves wrong the bytes are sent.
     fn holds(&self, _repository: &Repository, _blobs: &BTreeSet<BlobDigest>) {}
+
+    /// What `reference` is at its own registry: a mirror's word about a tag is taken only where that cannot be reached.
+    /// For what is written into a lock.
+    fn resolve_at_source(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
+        self.resolve(reference)
+    }
+
+    /// Writes the file at an address (`https://`, or `http://` of this machine; no credentials, no query) to `sink`; its
+    /// digest and size in bytes. What was written before an error is not to be used: `expected` is the only content
+    /// that is taken.
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError>;
 }

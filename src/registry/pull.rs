@@ -13,8 +13,9 @@ use super::http::{Call, Http, is_passing_error, transport};
 use super::runtime::{sleep, within};
 use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
 
-/// A blob on its way: what came so far is hashed and counted.
-struct Arriving<'a> {
+/// A blob on its way, from one place or from several: what came so far is hashed and counted.
+pub(super) struct Arriving<'a> {
+    /// What comes, from where it comes now.
     what: String,
     blob: &'a Descriptor,
     sink: &'a mut dyn Write,
@@ -22,7 +23,11 @@ struct Arriving<'a> {
     written: u64,
 }
 
-impl Arriving<'_> {
+impl<'a> Arriving<'a> {
+    pub(super) fn new(blob: &'a Descriptor, sink: &'a mut dyn Write) -> Self {
+        Self { what: String::new(), blob, sink, hasher: Hasher::new(), written: 0 }
+    }
+
     /// Takes a stream that begins at `skip` bytes before what is still missing. `Ok(false)` when it ended too early.
     async fn take<B: AsRef<[u8]>, E>(
         &mut self,
@@ -68,7 +73,8 @@ impl Arriving<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), RegistryError> {
+    /// Compares what came with the digest that was asked for.
+    pub(super) fn finish(self) -> Result<(), RegistryError> {
         let found = BlobDigest(self.hasher.finish());
         if found != self.blob.digest {
             return Err(RegistryError::Digest { what: self.what, expected: self.blob.digest, found });
@@ -78,22 +84,22 @@ impl Arriving<'_> {
 }
 
 impl Http {
-    pub(super) async fn blob(
+    /// Gets what is missing of a blob from one repository.
+    pub(super) async fn bring(
         &self,
         repository: &Repository,
-        blob: &Descriptor,
-        sink: &mut dyn Write,
+        arriving: &mut Arriving<'_>,
     ) -> Result<(), RegistryError> {
-        let what = format!("the blob {} of {repository}", blob.digest);
-        let mut arriving = Arriving { what, blob, sink, hasher: Hasher::new(), written: 0 };
+        let blob = arriving.blob;
+        arriving.what = format!("the blob {} of {repository}", blob.digest);
         let mut failures = 0;
         loop {
             let before = arriving.written;
-            let result = self.fetch(repository, &mut arriving).await;
+            let result = self.fetch(repository, arriving).await;
             let error = match result {
                 Ok(()) if arriving.written == blob.size => {
                     self.holders.add(repository, blob.digest);
-                    return arriving.finish();
+                    return Ok(());
                 }
                 Ok(()) => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::RegistryError;
+use super::error::{RegistryError, TakenTag};
 use super::port::{BlobSource, Pushed, Registry};
+use super::tags;
 use super::uploads::{Early, Uploads};
 use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
 
@@ -56,6 +57,24 @@ pub struct PushJob<'a> {
     /// What the images consist of that the tags name now. Their blobs are in the repository; where a manifest is
     /// refused all the same, each of them is asked for.
     pub contents: &'a Contents<'a>,
+    /// Manifests and indexes that are known to be in their repositories, with all that they name; they are not sent.
+    pub stored: BTreeSet<(Repository, BlobDigest)>,
+    /// Tags that must not move: while one of them is another image, nothing is sent.
+    pub immutable: BTreeSet<ImageRef>,
+}
+
+impl PushJob<'_> {
+    /// A job of which nothing is known beforehand, and whose tags may all move.
+    pub fn new(images: Vec<ImagePush>, parallel: usize) -> Self {
+        PushJob {
+            images,
+            parallel,
+            early: Early::new(),
+            contents: &|_| BTreeSet::new(),
+            stored: BTreeSet::new(),
+            immutable: BTreeSet::new(),
+        }
+    }
 }
 
 /// Told about a push while it goes on, from several threads.
@@ -109,6 +128,8 @@ struct Missing {
     tags: Vec<ImageRef>,
     /// Blobs of what its tags name now.
     there: BTreeSet<BlobDigest>,
+    /// Immutable tags that are another image.
+    taken: Vec<TakenTag>,
 }
 
 /// Pushes a job: HEAD of every tag, then blobs, manifests, indexes, tags, each step for all images before the next.
@@ -119,7 +140,8 @@ pub fn push(
 ) -> Result<PushSummary, RegistryError> {
     let digests: Vec<BlobDigest> = job.images.iter().map(|image| image.root.digest()).collect();
     let tags = tags_of(job, &digests)?;
-    let missing = look(registry, job, &digests, &tags, observer)?;
+    let mut missing = look(registry, job, &digests, &tags, observer)?;
+    tags::refuse(missing.iter_mut().flat_map(|missing| std::mem::take(&mut missing.taken)).collect())?;
     let wanted: Vec<&ImagePush> = job
         .images
         .iter()
@@ -157,10 +179,10 @@ pub fn push(
     unknown.sort_by_key(|sending| std::cmp::Reverse(sending.blob.size));
     observer.planned(&unknown.iter().map(|sending| (sending.repository, sending.blob)).collect::<Vec<_>>());
     let mut pushed = send(registry, job.parallel, &unknown, observer)?;
-    match documents(registry, job.parallel, &wanted) {
+    match documents(registry, job, &wanted) {
         Err(error) if !known.is_empty() && error.is_missing_part() => {
             pushed.extend(send(registry, job.parallel, &known, observer)?);
-            documents(registry, job.parallel, &wanted)?;
+            documents(registry, job, &wanted)?;
         }
         result => {
             result?;
@@ -177,11 +199,7 @@ pub fn push(
         left.extend(missing.tags.iter().map(|tag| (tag, &image.root)));
     }
     let left: Vec<_> = left.into_iter().collect();
-    in_parallel(job.parallel, &left, |(reference, root)| {
-        registry.push_manifest(reference, root.media_type, &root.bytes)?;
-        observer.tagged(reference, false);
-        Ok(())
-    })?;
+    tags::move_tags(registry, job.parallel, &left, observer)?;
 
     let images = job.images.iter().zip(digests).zip(missing).map(|((image, digest), missing)| PushedImage {
         repository: image.repository.clone(),
@@ -224,7 +242,7 @@ fn send(
 }
 
 /// Stores manifests, then the indexes over them.
-fn documents(registry: &dyn Registry, parallel: usize, wanted: &[&ImagePush]) -> Result<(), RegistryError> {
+fn documents(registry: &dyn Registry, job: &PushJob<'_>, wanted: &[&ImagePush]) -> Result<(), RegistryError> {
     for indexes in [false, true] {
         let mut documents: BTreeMap<(&Repository, BlobDigest), &Manifest> = BTreeMap::new();
         for image in wanted {
@@ -234,8 +252,9 @@ fn documents(registry: &dyn Registry, parallel: usize, wanted: &[&ImagePush]) ->
                 }
             }
         }
-        let documents: Vec<_> = documents.into_iter().collect();
-        in_parallel(parallel, &documents, |((repository, digest), manifest)| {
+        let is_stored = |place: &(&Repository, BlobDigest)| job.stored.contains(&(place.0.clone(), place.1));
+        let documents: Vec<_> = documents.into_iter().filter(|(place, _)| !is_stored(place)).collect();
+        in_parallel(job.parallel, &documents, |((repository, digest), manifest)| {
             registry.push_manifest(&repository.at(*digest), manifest.media_type, &manifest.bytes)
         })?;
     }
@@ -284,13 +303,22 @@ fn look(
         let mut row = Vec::new();
         for &index in indexes {
             let digest = digests[index];
-            let mut missing = Missing { content: true, tags: Vec::new(), there: BTreeSet::new() };
+            let mut missing =
+                Missing { content: true, tags: Vec::new(), there: BTreeSet::new(), taken: Vec::new() };
             for reference in &tags[index] {
-                let found = registry.present(reference)?;
+                let mut found = registry.present(reference)?;
+                let is_immutable = job.immutable.contains(reference);
+                if is_immutable && found.is_none() {
+                    found = tags::surely_present(registry, reference)?;
+                }
                 if found == Some(digest) {
                     missing.content = false;
                     observer.tagged(reference, true);
                 } else {
+                    if let Some(is) = found.filter(|_| is_immutable) {
+                        let reference = reference.to_string();
+                        missing.taken.push(TakenTag { reference, is, wanted: digest });
+                    }
                     missing.there.extend(found.map(job.contents).unwrap_or_default());
                     missing.tags.push(reference.clone());
                 }
@@ -309,7 +337,7 @@ fn look(
 
 /// `work` on every item by at most `parallel` threads; results in the items' order. After a failure nothing new is
 /// begun, and the failure of the first item that failed is returned.
-fn in_parallel<T: Sync, R: Send>(
+pub(super) fn in_parallel<T: Sync, R: Send>(
     parallel: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<R, RegistryError> + Sync,
@@ -391,11 +419,7 @@ mod tests {
     }
 
     fn run(registry: &Memory, images: Vec<ImagePush>, parallel: usize) -> Result<PushSummary, RegistryError> {
-        push(
-            registry,
-            &PushJob { images, parallel, early: Early::new(), contents: &|_| BTreeSet::new() },
-            &(),
-        )
+        push(registry, &PushJob::new(images, parallel), &())
     }
 
     #[test]
@@ -466,7 +490,7 @@ mod tests {
         let pushed = registry.push_blob(&image.repository, blob, source, &|_| {}).unwrap();
         let early = Early::from([((image.repository.clone(), blob.digest), pushed)]);
         let before = registry.log().len();
-        let job = PushJob { images: vec![image], parallel: 1, early, contents: &|_| BTreeSet::new() };
+        let job = PushJob { early, ..PushJob::new(vec![image], 1) };
         let summary = push(&registry, &job, &()).unwrap();
         assert_eq!((summary.blobs_sent, summary.bytes_sent), (3, 4));
         let sent = registry.log()[before..].iter().filter(|line| line.starts_with("blob")).count();
@@ -485,12 +509,9 @@ mod tests {
                 registry.lose_blob(&old.repository, blob("y").0.digest);
             }
             let before = registry.log().len();
-            let job = PushJob {
-                images: vec![single("r.example/a", &["x", "y", "new"], &["v1"])],
-                parallel: 2,
-                early: Early::new(),
-                contents: &|digest| if digest == root { blobs.clone() } else { BTreeSet::new() },
-            };
+            let images = vec![single("r.example/a", &["x", "y", "new"], &["v1"])];
+            let contents = |digest| if digest == root { blobs.clone() } else { BTreeSet::new() };
+            let job = PushJob { contents: &contents, ..PushJob::new(images, 2) };
             let summary = push(&registry, &job, &()).unwrap();
             let counts = (summary.blobs_sent, summary.blobs_existed, summary.bytes_sent);
             // A registry that lost a blob refuses the manifest, and gets the blob.
@@ -545,12 +566,7 @@ mod tests {
         }
         let registry = Memory::new();
         let sum = Sum::default();
-        let job = PushJob {
-            images: vec![single("r.example/a", &["abc"], &["v1"])],
-            parallel: 2,
-            early: Early::new(),
-            contents: &|_| BTreeSet::new(),
-        };
+        let job = PushJob::new(vec![single("r.example/a", &["abc"], &["v1"])], 2);
         push(&registry, &job, &sum).unwrap();
         push(&registry, &job, &sum).unwrap();
         let sum = sum.0.into_inner().unwrap();

@@ -8,7 +8,9 @@ use super::clients::{Clients, Patience};
 use super::error::RegistryError;
 use super::holders::Holders;
 use super::http::Http;
+use super::mirrors::Mirrors;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::pull::Arriving;
 use super::referrers::{WithoutReferrers, referring};
 use super::retry::Retry;
 use super::runtime::Runtime;
@@ -23,6 +25,8 @@ pub struct RemoteConfig {
     pub docker_config: Option<PathBuf>,
     /// PEM files of certificates that are trusted beside the machine's own.
     pub ca_files: Vec<PathBuf>,
+    /// Where repositories are read from first.
+    pub mirrors: Mirrors,
     /// How often a request is tried.
     pub retry: Retry,
     /// How long a silent registry is waited for.
@@ -34,6 +38,7 @@ pub struct RemoteConfig {
 /// Registries over the network. Making one opens nothing and starts nothing; the first request does.
 pub struct Remote {
     http: Http,
+    mirrors: Mirrors,
     runtime: Runtime,
     cancel: Cancel,
     /// Held while a list of referrers is changed: two pushes of this process do not undo each other.
@@ -43,7 +48,7 @@ pub struct Remote {
 impl Remote {
     /// Registries as `config` says.
     pub fn new(config: RemoteConfig) -> Self {
-        let RemoteConfig { docker_config, ca_files, retry, patience, cancel } = config;
+        let RemoteConfig { docker_config, ca_files, mirrors, retry, patience, cancel } = config;
         let http = Http {
             clients: Clients::new(patience, ca_files),
             auth: Auth::new(docker_config),
@@ -52,21 +57,42 @@ impl Remote {
             patience,
             without_referrers: WithoutReferrers::default(),
         };
-        Self { http, runtime: Runtime::default(), cancel, listing: Mutex::default() }
+        Self { http, mirrors, runtime: Runtime::default(), cancel, listing: Mutex::default() }
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
         self.runtime.run(&self.cancel, work)
     }
+
+    /// What the first place that has it says: the mirrors of `repository`, then itself.
+    fn read<T>(
+        &self,
+        repository: &Repository,
+        ask: impl Fn(&Repository) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        for mirror in self.mirrors.of(repository) {
+            match ask(&mirror.repository) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.mirrors.pass(&mirror, error)?,
+            }
+        }
+        ask(repository)
+    }
 }
 
 impl Registry for Remote {
     fn resolve(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
-        self.run(self.http.resolve(reference))
+        self.read(reference.repository(), |repository| {
+            let reference = reference.clone().of_repository(repository.clone());
+            self.run(self.http.resolve(&reference))
+        })
     }
 
     fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
-        self.run(self.http.manifest(reference))
+        self.read(reference.repository(), |repository| {
+            let reference = reference.clone().of_repository(repository.clone());
+            self.run(self.http.manifest(&reference))
+        })
     }
 
     fn blob(
@@ -75,7 +101,18 @@ impl Registry for Remote {
         blob: &Descriptor,
         sink: &mut dyn Write,
     ) -> Result<(), RegistryError> {
-        self.run(self.http.blob(repository, blob, sink))
+        let mut arriving = Arriving::new(blob, sink);
+        self.run(async {
+            for mirror in self.mirrors.of(repository) {
+                match self.http.bring(&mirror.repository, &mut arriving).await {
+                    Ok(()) => return arriving.finish(),
+                    // What it brought is kept: the digest decides over the whole.
+                    Err(error) => self.mirrors.pass(&mirror, error)?,
+                }
+            }
+            self.http.bring(repository, &mut arriving).await?;
+            arriving.finish()
+        })
     }
 
     fn has_blob(&self, repository: &Repository, digest: BlobDigest) -> Result<bool, RegistryError> {
@@ -97,6 +134,20 @@ impl Registry for Remote {
         source: &BlobSource,
         progress: &dyn Fn(u64),
     ) -> Result<Pushed, RegistryError> {
+        // A blob of the same registry is mounted, which no mirror can do better.
+        if let BlobSource::Registry(from) = source
+            && from.registry() != repository.registry()
+        {
+            for mirror in self.mirrors.of(from) {
+                let source = BlobSource::Registry(mirror.repository.clone());
+                match self.run(self.http.push_blob(repository, blob, &source, progress)) {
+                    Err(error) if error.repository() == Some(&mirror.repository) => {
+                        self.mirrors.pass(&mirror, error)?;
+                    }
+                    result => return result,
+                }
+            }
+        }
         self.run(self.http.push_blob(repository, blob, source, progress))
     }
 
@@ -126,5 +177,23 @@ impl Registry for Remote {
         for digest in blobs {
             self.http.holders.add(repository, *digest);
         }
+    }
+
+    fn resolve_at_source(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
+        match self.run(self.http.resolve(reference)) {
+            Err(RegistryError::Unreachable { .. }) if !self.mirrors.of(reference.repository()).is_empty() => {
+                self.resolve(reference)
+            }
+            result => result,
+        }
+    }
+
+    fn file(
+        &self,
+        address: &str,
+        expected: Option<BlobDigest>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        self.run(self.http.file(address, expected, sink))
     }
 }

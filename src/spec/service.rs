@@ -211,6 +211,19 @@ pub enum FileKind {
         /// Globs below a directory.
         exclude: Vec<String>,
     },
+    /// A file or directory of an image of a registry.
+    Image {
+        /// The registry reference, as written.
+        reference: String,
+        /// The path in the image; `None` for all of it.
+        path: Option<ImagePath>,
+        /// Globs below a directory; empty means everything.
+        include: Vec<String>,
+        /// Globs below a directory.
+        exclude: Vec<String>,
+    },
+    /// A file of the network: its address, with neither user nor query.
+    Address(String),
     /// An empty directory.
     Directory,
     /// A symbolic link with this target.

@@ -28,6 +28,11 @@ pub struct Workspace {
     pub requires: Option<String>,
     /// `cache.maxSize`: what the cache may take on the disk.
     pub cache_limit: Option<Size>,
+    /// A registry, or a part of one (`docker.io`, `docker.io/library`) → where what is below it is read from first, in
+    /// this order. No input of anything that is built.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// `tags.immutable`: globs of tags that never move to another image.
+    pub immutable_tags: Vec<String>,
     /// Every service by name, without templates.
     pub services: BTreeMap<String, Service>,
     pub(super) sources: Sources,
@@ -107,6 +112,7 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
         drafts.say(format.span, message).hint("write `format: 1`");
     }
     let registry = head.registry.value().map(|registry| registry.0.0.clone());
+    let mirrors = mirrors(&head, drafts);
     let defaults = head.defaults.get().and_then(|_| node.get("defaults"));
     let defaults =
         defaults.filter(|node| node.map().is_some()).cloned().unwrap_or_else(|| Node::empty(begin));
@@ -154,7 +160,25 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let requires = head.requires.value().map(|requires| requires.0.text.clone());
     let cache_limit = head.cache.value().and_then(|cache| cache.max_size.value()).map(|size| size.0);
-    Some(Workspace { registry, requires, cache_limit, services, sources: Sources::default(), settings })
+    let immutable = head.tags.value().into_iter().flat_map(|tags| tags.immutable.items());
+    let immutable_tags = immutable.map(|(glob, _)| glob.0.0.clone()).collect();
+    let sources = Sources::default();
+    Some(Workspace { registry, requires, cache_limit, mirrors, immutable_tags, services, sources, settings })
+}
+
+/// `mirrors`: none is what it stands for.
+fn mirrors(head: &language::Workspace, drafts: &mut Drafts) -> BTreeMap<String, Vec<String>> {
+    let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, row) in head.mirrors.rows() {
+        for (mirror, span) in row.field.items() {
+            if mirror.0.0 == *name {
+                drafts.say(*span, format!("`{name}` as a mirror of itself")).hint("it is asked last anyway");
+            } else {
+                mirrors.entry(name.clone()).or_default().push(mirror.0.0.clone());
+            }
+        }
+    }
+    mirrors
 }
 
 /// Whether this version of imgpack may read the workspace; read before anything else, so that an older one says this

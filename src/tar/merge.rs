@@ -46,8 +46,8 @@ impl Merge {
         Self::default()
     }
 
-    /// Adds the next layer, whose members are given up one by one.
-    pub fn add(&mut self, layer: LayerMembers) -> Result<LayerFacts, TarError> {
+    /// Adds the next layer.
+    pub fn add(&mut self, layer: &LayerMembers) -> Result<LayerFacts, TarError> {
         self.members = self.members.saturating_add(layer.facts.entries);
         if self.members > MEMBER_LIMIT {
             return Err(TarError::TooMany { limit: MEMBER_LIMIT, what: "files" });
@@ -55,17 +55,16 @@ impl Merge {
         let number = self.layers;
         let mut current = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
         self.last_parent = None;
-        let LayerMembers { facts, members, mut contents } = layer;
-        for (index, member) in members.into_iter().enumerate() {
-            if self.apply(&mut current, &member)?
-                && let Some(content) = contents.remove(&index)
+        for (index, member) in layer.members.iter().enumerate() {
+            if self.apply(&mut current, member)?
+                && let Some(content) = layer.contents.get(&index)
             {
-                self.kept.insert((number, current.ordinal), content);
+                self.kept.insert((number, current.ordinal), content.clone());
             }
             current.ordinal += 1;
         }
         self.layers += 1;
-        Ok(facts)
+        Ok(layer.facts)
     }
 
     /// The layers, from 0, that have to be read once more by [`Self::again`]: a wanted file turned out to be a link to
@@ -87,6 +86,16 @@ impl Merge {
             ordinal += 1;
         }
         Ok(())
+    }
+
+    /// The merged tree as it is by now; without contents.
+    pub fn tree(&self) -> &BaseFacts {
+        &self.facts
+    }
+
+    /// Which member of which layer, both from 0, the content of the regular file at `path` is.
+    pub fn member(&self, path: &ImagePath) -> Option<(usize, u64)> {
+        self.files.get(path).copied()
     }
 
     /// The merged tree with the contents that were found.

@@ -8,6 +8,7 @@ mod cache;
 mod closure;
 mod copy;
 mod disk;
+mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
 #[allow(dead_code, reason = "faults are not played here")]
@@ -18,6 +19,7 @@ mod inspect;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;
+mod merge;
 mod offline;
 mod output;
 mod pinning;

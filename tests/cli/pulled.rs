@@ -49,6 +49,14 @@ fn pulls<'l>(lines: &'l [String], digests: &BTreeSet<String>) -> Vec<&'l String>
     lines.iter().filter(|line| line.starts_with("GET ")).filter(of_one).collect()
 }
 
+/// How often a registry was asked to take a layer over from `base`, and how often it was sent.
+fn handed_over(lines: &[String], image: &str, layer: &str) -> (usize, usize) {
+    let uploads = format!("/v2/acme/{image}/blobs/uploads/");
+    let of_it = lines.iter().filter(|line| line.contains(&uploads) && line.contains(&layer[7..]));
+    let (mounts, others): (Vec<_>, Vec<_>) = of_it.partition(|line| line.contains("from=acme%2Fbase"));
+    (mounts.len(), others.len())
+}
+
 #[test]
 fn layers_are_read_once_and_not_kept() {
     let (env, server, layers) = with_base();
@@ -73,14 +81,30 @@ fn layers_are_read_once_and_not_kept() {
 #[test]
 fn a_push_takes_layers_from_where_they_are() {
     let (env, server, layers) = with_base();
-    asked(&env, &server, &["build", "app", "--push"]);
+    let (said, lines) = asked(&env, &server, &["build", "app", "--push"]);
     assert_eq!(stored(&env, &layers), 0);
-    let lines = server.lines();
+    let size = |line: &'static str| move |text: &str| text.split_once(line).map(|(_, size)| size.to_owned());
+    let told = |line| said.lines().find_map(size(line)).unwrap();
+    assert_eq!(told("/app: sending "), told("/app: sent "), "what is announced is what is sent: {said}");
+    // Read once for what the base says of itself, then handed over by the registry.
+    assert_eq!(pulls(&lines, &layers).len(), 2, "{lines:#?}");
     for layer in &layers {
-        let there =
-            |line: &&String| line.contains("/v2/acme/app/blobs/uploads/") && line.contains(&layer[7..]);
-        assert!(lines.iter().any(|line| there(&line)), "{lines:#?}");
+        assert_eq!(handed_over(&lines, "app", layer), (1, 0), "{lines:#?}");
     }
+    // Facts are known: for another image on this base no byte of a layer moves, in the cache or not.
+    for (image, cached) in [("second", 0), ("third", 2)] {
+        env.spec(image, &format!("base: {}/acme/base:1\nfiles: [{{ text: x, to: /x }}]\n", server.address));
+        if cached > 0 {
+            env.succeeds(&["build", image, "--output", "oci:out"]);
+        }
+        assert_eq!(stored(&env, &layers), cached);
+        let (_, lines) = asked(&env, &server, &["build", image, "--push"]);
+        assert_eq!(pulls(&lines, &layers), Vec::<&String>::new());
+        for layer in &layers {
+            assert_eq!(handed_over(&lines, image, layer), (1, 0), "{lines:#?}");
+        }
+    }
+    asked(&env, &server, &["cache", "prune", "--kind", "bases"]);
     // Nothing changed: one question for each tag, of the base and of the image.
     let (_, lines) = asked(&env, &server, &["build", "app", "--push"]);
     assert_eq!(lines, ["HEAD /v2/acme/base/manifests/1", "HEAD /v2/acme/app/manifests/latest"]);

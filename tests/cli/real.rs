@@ -101,8 +101,13 @@ fn round(server: Server, wants: Wants) -> (World, Vec<String>) {
     world.env.set("IMGPACK_CACHE", world.env.outside("other"));
     let base = format!("base: {}/acme/web:v1\nfiles: [{{ text: hello, to: /hello }}]\n", world.host);
     world.env.spec("app", &base);
-    let (printed, _) = world.asked(&["build", "app", "--push", "--quiet"]);
+    let (printed, asked) = world.asked(&["build", "app", "--push", "--quiet"]);
     world.is_whole("app:latest", &printed);
+    if world.proxy.is_some() {
+        // The layers of the base are taken over, or there for all repositories; a layer and two configs are sent.
+        let sent = asked.iter().filter(|line| line.starts_with("PUT ") && line.contains("/blobs/"));
+        assert_eq!(sent.count(), 3, "{asked:#?}");
+    }
     world.env.set("IMGPACK_CACHE", world.env.cache());
     (world, lines)
 }

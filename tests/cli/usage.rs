@@ -181,6 +181,13 @@ fn two_images_with_one_tag() {
     hint: name one of them alone, or leave --tag out
     ");
     env.succeeds(&["build", "web", "--tag", "v2"]);
+    // A tag of the command is taken as it stands, also for variants; one that is set gets their name.
+    env.spec("api", "base: scratch\nvariants: { debug: { always: true, image: { env: { A: b } } } }\n");
+    assert_snapshot!(env.fails(2, &["build", "api", "--tag", "v2"]), @r"
+    error: --tag gives api and api@debug one name, registry.example/acme/api:v2
+    hint: name one of them alone; `--set tags=[v2]` adds the variant's name to it
+    ");
+    env.succeeds(&["build", "api", "--set", "tags=[v2]"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use imgpack::ops::deliver::with_push;
 use imgpack::ops::event::{Event, Observer, Phase};
 use imgpack::ops::prepare::{BuildOptions, Machine};
 use imgpack::ops::press::Press;
+use imgpack::ops::tags::TagRules;
 use imgpack::ops::workspace::DiskFiles;
 use imgpack::spec::{self, ImageSpec};
 use imgpack::store::Store;
@@ -81,7 +82,7 @@ fn the_first_layer_is_sent_before_the_last_is_made() {
                 server.lines()[before..].iter().all(|line| !line.contains("/manifests/")),
                 "no tag is asked for yet"
             );
-            push.images(&built).unwrap();
+            push.images(&built, &TagRules::default()).unwrap();
         });
         (server.lines()[before..].to_vec(), observer.events.into_inner().unwrap())
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imgpack::model::{BlobDigest, MediaType, Repository};
-use imgpack::registry::{self, BlobSource, Early, ImagePush, Manifest, PushJob, Pushed, Registry as _};
+use imgpack::registry::{self, BlobSource, ImagePush, Manifest, PushJob, Pushed, Registry as _};
 
 use crate::fake::{Asked, Fake, Reply};
 use crate::keeping::{self, Mounts};
@@ -228,12 +228,7 @@ fn a_job_sends_a_shared_blob_once_where_that_can_be() {
             children: Vec::new(),
             blobs: vec![(blob, BlobSource::Bytes(Arc::from(BODY)))],
         };
-        let job = PushJob {
-            images: ["a", "b", "c", "d", "e", "f"].map(image).to_vec(),
-            parallel: 3,
-            early: Early::new(),
-            contents: &|_| BTreeSet::new(),
-        };
+        let job = PushJob::new(["a", "b", "c", "d", "e", "f"].map(image).to_vec(), 3);
         let summary =
             registry::push(&anonymous(), &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
         assert_eq!((summary.blobs_sent, summary.blobs_mounted), (sent, mounted), "{mounts:?}");

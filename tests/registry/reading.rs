@@ -1,12 +1,11 @@
 //! What registries, their proxies and the network between do to those who read from them.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::Duration;
 
 use imgpack::model::{BlobDigest, MediaType};
 use imgpack::registry::{
-    Early, ImagePush, Manifest, Patience, PushJob, Registry as _, RegistryError, Remote, RemoteConfig, push,
+    ImagePush, Manifest, Patience, PushJob, Registry as _, RegistryError, Remote, RemoteConfig, push,
 };
 
 use crate::fake::{Asked, Fake, Reply};
@@ -250,18 +249,14 @@ fn a_tag_that_is_read_stale_is_pushed_again_and_no_failure() {
         _ => Reply::status(404),
     });
     let root = Manifest { media_type: MediaType::OciIndex, bytes: DOCUMENT.into() };
-    let job = PushJob {
-        images: vec![ImagePush {
-            repository: repository(&server),
-            tags: vec!["v1".to_owned()],
-            root: root.clone(),
-            children: Vec::new(),
-            blobs: Vec::new(),
-        }],
-        parallel: 2,
-        early: Early::new(),
-        contents: &|_| BTreeSet::new(),
+    let image = ImagePush {
+        repository: repository(&server),
+        tags: vec!["v1".to_owned()],
+        root: root.clone(),
+        children: Vec::new(),
+        blobs: Vec::new(),
     };
+    let job = PushJob::new(vec![image], 2);
     for _ in 0..2 {
         let summary = push(&anonymous(), &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
         assert_eq!((summary.images[0].digest, summary.images[0].unchanged), (root.digest(), false));

@@ -1,10 +1,9 @@
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use imgpack::model::{Descriptor, MediaType, Repository};
-use imgpack::registry::{BlobSource, Early, ImagePush, Manifest, PushJob, Registry as _, push};
+use imgpack::registry::{BlobSource, ImagePush, Manifest, PushJob, Registry as _, push};
 
 use crate::servers::{Server, Wants, are_installed};
 use crate::{anonymous, told, with_credentials};
@@ -95,15 +94,11 @@ fn images_go_into_a_real_registry_and_come_back() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (registry.repository("acme/one"), registry.repository("acme/deep/two"));
     let content = noise(5_000_000);
-    let job = PushJob {
-        images: vec![
-            image(one.clone(), directory.path(), &content, &["v1", "latest"]),
-            image(two.clone(), directory.path(), b"hello", &["v1"]),
-        ],
-        parallel: 4,
-        early: Early::new(),
-        contents: &|_| BTreeSet::new(),
-    };
+    let images = vec![
+        image(one.clone(), directory.path(), &content, &["v1", "latest"]),
+        image(two.clone(), directory.path(), b"hello", &["v1"]),
+    ];
+    let job = PushJob::new(images, 4);
     let remote = anonymous();
     let summary = push(&remote, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));
     assert_eq!((summary.blobs_sent, summary.blobs_existed), (6, 0));
@@ -162,8 +157,7 @@ fn referrers_are_listed(registry: &Server) {
     let repository = registry.repository("acme/web");
     let image = image(repository.clone(), directory.path(), b"hello", &["v1"]);
     let subject = image.root.digest();
-    let nothing = |_| BTreeSet::new();
-    let job = PushJob { images: vec![image], parallel: 4, early: Early::new(), contents: &nothing };
+    let job = PushJob::new(vec![image], 4);
     let remote = anonymous();
     let done = push(&remote, &job, &());
     assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
@@ -186,7 +180,7 @@ fn referrers_are_listed(registry: &Server) {
         let blobs = vec![(Descriptor::of(MediaType::Bytes, &empty), BlobSource::Bytes(empty.clone()))];
         let referrer =
             ImagePush { repository: repository.clone(), tags: Vec::new(), root, children: Vec::new(), blobs };
-        let job = PushJob { images: vec![referrer], parallel: 1, early: Early::new(), contents: &nothing };
+        let job = PushJob::new(vec![referrer], 1);
         let done = push(&remote, &job, &());
         assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
     }
@@ -225,12 +219,7 @@ fn a_password_opens_a_real_registry() {
         let auth = base64::engine::general_purpose::STANDARD.encode(text);
         format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address)
     };
-    let job = PushJob {
-        images: vec![image(repository.clone(), directory.path(), b"hello", &["v1"])],
-        parallel: 4,
-        early: Early::new(),
-        contents: &|_| BTreeSet::new(),
-    };
+    let job = PushJob::new(vec![image(repository.clone(), directory.path(), b"hello", &["v1"])], 4);
 
     let error = told(&push(&anonymous(), &job, &()).unwrap_err());
     assert!(error.contains("refuses access to acme/web"), "{error}");

@@ -2,6 +2,7 @@
 
 mod archives;
 mod documents;
+mod files;
 mod odd;
 mod peers;
 mod streaming;
@@ -15,7 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
-use crate::model::{BlobDigest, Descriptor, DiffId, KeyDigest, MediaType, Platform};
+use crate::model::{BlobDigest, Descriptor, DiffId, ImagePath, KeyDigest, MediaType, Platform};
 use crate::system::Cancel;
 
 /// A store in memory that counts what is put into it.

@@ -1,7 +1,9 @@
 use serde_json::{Value as Json, json};
 
+use super::address::Address;
 use super::keys::PlaceKey;
 use super::path::Glob;
+use super::reference;
 use super::text::Mode;
 use crate::model::ImagePath;
 use crate::spec::service::SourcePath;
@@ -13,8 +15,10 @@ use crate::spec::yaml::{Content, Node};
 record! {
     /// One thing that is put into the image: exactly one of `from`, `dir`, `link` and `text`.
     struct FileRow("files") {
-        /// File or directory of the workspace that is copied.
-        "from" => from: Late<FromPath>,
+        /// File or directory of the workspace that is copied; `image:REF`: of an image of a registry; `https://…`: one file.
+        "from" => from: Late<FromForm>,
+        /// With `from: image:REF`: the file or directory of the image.
+        "path" => path: Late<Place>,
         /// Its place in the image.
         "to" => to: Late<Place>,
         /// `true`: an empty directory.
@@ -37,31 +41,50 @@ record! {
         "replace" => replace: bool,
     }
     later {
-        "path" => "files from other images, specs and addresses",
         "caps" => "file capabilities",
     }
 }
 
-/// `from`: a path of the workspace.
+/// `from`
 #[derive(Debug, Clone)]
-pub(in crate::spec) struct FromPath {
-    pub(in crate::spec) path: SourcePath,
-    /// It ends with a slash, or is `.`: surely a directory.
-    pub(in crate::spec) is_directory: bool,
+pub(in crate::spec) enum FromForm {
+    /// A path of the workspace.
+    Workspace {
+        path: SourcePath,
+        /// It ends with a slash, or is `.`: surely a directory.
+        is_directory: bool,
+    },
+    /// `image:` and a registry reference.
+    Image(String),
+    /// A file of the network.
+    Address(Address),
 }
 
-impl FromText for FromPath {
-    const WANTED: &'static str = "a path";
+impl FromText for FromForm {
+    const WANTED: &'static str = "a path, image:REF or an address";
     fn from_text(text: &str, origin: &Origin<'_>) -> Result<Self, Wrong> {
-        if ["image:", "spec:", "https://", "http://"].iter().any(|scheme| text.starts_with(scheme)) {
-            return Err(Wrong::new(format!(
-                "`{text}`: files from other images, specs and addresses are not in this version of imgpack yet"
-            ))
-            .hint("`from` is a path of the workspace"));
+        match text.split_once(':') {
+            Some(("image", reference)) => {
+                return reference::check_image(reference).map(|()| Self::Image(reference.to_owned()));
+            }
+            Some(("spec", _)) => {
+                return Err(Wrong::new(format!(
+                    "`{text}`: files from another spec are not in this version of imgpack yet"
+                ))
+                .hint("`from` is a path of the workspace, image:REF, or an https:// address"));
+            }
+            Some((scheme @ ("oci" | "oci-archive" | "docker-archive"), _)) => {
+                return Err(Wrong::new(format!("`{text}`: files do not come from layouts and archives"))
+                    .hint(format!("`{scheme}:` is for `base`; an image of a registry is image:REF")));
+            }
+            Some((_, rest)) if rest.starts_with("//") => {
+                return Address::from_text(text, origin).map(Self::Address);
+            }
+            _ => {}
         }
         let last = text.rsplit('/').next().unwrap_or_default();
         let is_directory = matches!(last, "" | "." | "..");
-        Ok(Self { path: SourcePath::from_text(text, origin)?, is_directory })
+        Ok(Self::Workspace { path: SourcePath::from_text(text, origin)?, is_directory })
     }
 }
 
@@ -132,8 +155,8 @@ impl OwnerText {
 #[derive(Debug)]
 pub(in crate::spec) enum FilesForm {
     Rows(Items<FileRow>),
-    /// Place in the image → path of the workspace.
-    Short(Table<PlaceKey, Late<FromPath>>),
+    /// Place in the image → path of the workspace, or address.
+    Short(Table<PlaceKey, Late<FromForm>>),
 }
 
 impl Shape for FilesForm {
@@ -160,7 +183,7 @@ impl Shape for FilesForm {
     fn schema(schemas: &mut Schemas) -> Json {
         json!({ "anyOf": [
             Items::<FileRow>::schema(schemas),
-            Table::<PlaceKey, Late<FromPath>>::schema(schemas),
+            Table::<PlaceKey, Late<FromForm>>::schema(schemas),
         ] })
     }
     fn wanted() -> String {

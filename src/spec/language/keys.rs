@@ -132,6 +132,17 @@ impl Key for PlatformKey {
     }
 }
 
+/// Registries, or parts of them.
+#[derive(Debug, Clone)]
+pub(in crate::spec) struct PrefixKey;
+
+impl Key for PrefixKey {
+    const WANTED: &'static str = "registries";
+    fn check(text: &str) -> Result<(), Wrong> {
+        super::reference::check_prefix(text)
+    }
+}
+
 /// Places in the image; `/` itself too.
 #[derive(Debug, Clone)]
 pub(in crate::spec) struct PlaceKey;

@@ -1,5 +1,6 @@
 //! The language as it is written: every field of `imgpack.yaml` and of a buildspec, with its type.
 
+mod address;
 mod build;
 mod cache;
 mod files;
@@ -8,11 +9,12 @@ mod keys;
 mod path;
 mod reference;
 mod service;
+mod tags;
 mod text;
 mod workspace;
 
 pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
-pub(in crate::spec) use files::{FileRow, FilesForm, OwnerText, RowClass};
+pub(in crate::spec) use files::{FileRow, FilesForm, FromForm, OwnerText, Place, RowClass};
 pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};
 pub(in crate::spec) use path::resolve;
 pub(in crate::spec) use reference::{check_repository, check_tag, names_registry};

@@ -40,7 +40,7 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// What is wrong with `host` as a registry: a name or address, and a port.
-fn check_host(host: &str) -> Result<(), String> {
+pub(super) fn check_host(host: &str) -> Result<(), String> {
     let wrong = || Err(format!("`{host}` is not a registry's host"));
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -96,17 +96,22 @@ pub(in crate::spec) struct Registry(pub(in crate::spec) String);
 impl FromText for Registry {
     const WANTED: &'static str = "a registry like ghcr.io/acme";
     fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
-        if let Some((_, rest)) = text.split_once("://") {
-            return Err(Wrong::new(format!("`{text}` is an address")).hint(format!("write {rest}")));
-        }
-        let host = text.split('/').next().unwrap_or_default();
-        if !is_registry_host(host) {
-            return Err(Wrong::new(format!("`{text}` does not begin with a registry's host"))
-                .hint(format!("write it in full, like docker.io/{text} or ghcr.io/{text}")));
-        }
-        let checked = if text.contains('/') { check_repository(text) } else { check_host(text) };
-        checked.map_err(Wrong::new).map(|()| Self(text.to_owned()))
+        check_prefix(text).map(|()| Self(text.to_owned()))
     }
+}
+
+/// Checks the name of a registry, and perhaps a path in it.
+pub(super) fn check_prefix(text: &str) -> Result<(), Wrong> {
+    if let Some((_, rest)) = text.split_once("://") {
+        return Err(Wrong::new(format!("`{text}` is an address")).hint(format!("write {rest}")));
+    }
+    let host = text.split('/').next().unwrap_or_default();
+    if !is_registry_host(host) {
+        return Err(Wrong::new(format!("`{text}` does not begin with a registry's host"))
+            .hint(format!("write it in full, like docker.io/{text} or ghcr.io/{text}")));
+    }
+    let checked = if text.contains('/') { check_repository(text) } else { check_host(text) };
+    checked.map_err(Wrong::new)
 }
 
 /// `repository:` of a service.
@@ -150,6 +155,28 @@ pub(super) fn check_reference(text: &str) -> Result<(), Wrong> {
         check_tag(tag).map_err(Wrong::new)?;
     }
     check_repository(repository).map_err(Wrong::new)
+}
+
+/// Checks the reference of an image whose files are wanted: it says which registry it is in.
+pub(super) fn check_image(text: &str) -> Result<(), Wrong> {
+    let (host, rest) = text.split_once('/').unwrap_or(("", text));
+    if is_registry_host(host) {
+        return check_reference(text);
+    }
+    let full = if host.is_empty() { format!("library/{rest}") } else { text.to_owned() };
+    Err(Wrong::new(format!("`{text}` does not say which registry it is in"))
+        .hint(format!("write image:docker.io/{full}")))
+}
+
+/// A registry, or a part of one: what `mirrors` stand for, and each of them.
+#[derive(Debug, Clone)]
+pub(in crate::spec) struct Prefix(pub(in crate::spec) String);
+
+impl FromText for Prefix {
+    const WANTED: &'static str = "a registry like mirror.example/dockerhub";
+    fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        check_prefix(text).map(|()| Self(text.to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use super::cache::CacheSettings;
-use super::keys::NameKey;
-use super::reference::Registry;
+use super::keys::{NameKey, PrefixKey};
+use super::reference::{Prefix, Registry};
 use super::service::{Patch, Service};
+use super::tags::TagRules;
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{Checked, FromText, Int, Items, Origin, Plain, Table, Wrong, record, words};
 
@@ -21,15 +22,17 @@ record! {
         "specs" => specs: Items<Plain<SourcePath>>,
         /// What every service begins with.
         "defaults" => defaults: Checked<Patch>,
+        /// Where images of a registry, or of a part of one, are read from first: `docker.io: [mirror.example/dockerhub]`.
+        "mirrors" => mirrors: Table<PrefixKey, Items<Plain<Prefix>>>,
         /// This machine's cache.
         "cache" => cache: CacheSettings,
+        /// Rules for the tags of all images.
+        "tags" => tags: TagRules,
         /// Services that need no file of their own.
         "services" => services: Table<NameKey, Checked<Service>>,
     }
     later {
-        "mirrors" => "mirrors of registries",
         "auth" => "settings for credentials",
-        "tags" => "tag rules",
         "fleets" => "fleets",
     }
 }

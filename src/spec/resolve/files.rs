@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use super::{Place, Resolver};
 use crate::model::{Class, ImagePath, Owner};
-use crate::spec::language::{FileRow, FilesForm, OwnerText, Patch, RowClass, UserForm};
+use crate::spec::language::{
+    FileRow, FilesForm, FromForm, OwnerText, Patch, Place as Spot, RowClass, UserForm,
+};
 use crate::spec::service::{FileKind, FileRule, Site};
 use crate::spec::shape::{Field, Set};
 use crate::spec::sources::Span;
@@ -22,10 +24,12 @@ impl Resolver<'_> {
             Some(FilesForm::Short(table)) => {
                 for (place, row) in &table.rows {
                     let Some(from) = row.field.value().and_then(|from| self.late(from)) else { continue };
+                    // The key was checked when it was read: what is no path is the root.
+                    let to = ImagePath::parse(place).ok();
+                    let Some(kind) = self.short_kind(from, to.as_ref(), row.key) else { continue };
                     let rule = FileRule {
-                        kind: FileKind::Copy { from: from.path, include: Vec::new(), exclude: Vec::new() },
-                        // The key was checked when it was read: what is no path is the root.
-                        to: ImagePath::parse(place).ok(),
+                        kind,
+                        to,
                         mode: None,
                         owner: None,
                         class: Class::App,
@@ -85,7 +89,8 @@ impl Resolver<'_> {
             self.reader.say(span, "a row of `files` without `to`").hint("`to` is its place in the image");
         }
         let site = self.reader.sources.site(span);
-        self.check_fields(row, forms[0]);
+        let from = self.word(&row.from);
+        self.check_fields(row, forms[0], from.as_ref());
         let owner = self.owner(&row.owner, names);
         let mode = self.word(&row.mode).map(|mode| mode.0);
         let class = self.word(&row.class).map_or(Class::App, |class| match class {
@@ -97,21 +102,8 @@ impl Resolver<'_> {
         });
         let to_span = row.to.get().map_or(span, |set| set.span);
         let to = self.word(&row.to)?;
-        let kind = if let Some(from) = self.word(&row.from) {
-            if let Some(path) = to.path.as_ref().filter(|_| to.ends_with_slash && !from.is_directory) {
-                let name = from.path.path.rsplit('/').next().unwrap_or_default();
-                self.reader
-                    .say(to_span, format!("`to: {path}/` ends with a slash: `to` is the place itself"))
-                    .hint(format!(
-                        "write `to: {path}/{name}`; for a directory, `from` ends with a slash too"
-                    ));
-                return None;
-            }
-            FileKind::Copy {
-                from: from.path,
-                include: self.texts(&row.include, |glob| glob.0),
-                exclude: self.texts(&row.exclude, |glob| glob.0),
-            }
+        let kind = if let Some(from) = from {
+            self.copy_kind(row, from, &to, to_span)?
         } else if dir.is_some() {
             FileKind::Directory
         } else if let Some(link) = row.link.get() {
@@ -124,7 +116,7 @@ impl Resolver<'_> {
         } else {
             FileKind::Text(self.template(row.text.value()?, Place::Layer)?)
         };
-        if to.path.is_none() && !matches!(kind, FileKind::Copy { .. }) {
+        if to.path.is_none() && !matches!(kind, FileKind::Copy { .. } | FileKind::Image { .. }) {
             self.reader.say(to_span, "`/` is the root of the image: name a place below it");
             return None;
         }
@@ -139,12 +131,80 @@ impl Resolver<'_> {
         })
     }
 
+    /// What the short form `place: from` brings.
+    fn short_kind(&mut self, from: FromForm, to: Option<&ImagePath>, span: Span) -> Option<FileKind> {
+        match from {
+            FromForm::Workspace { path, .. } => {
+                Some(FileKind::Copy { from: path, include: Vec::new(), exclude: Vec::new() })
+            }
+            FromForm::Image(reference) => {
+                let place = to.map_or("/", ImagePath::as_str);
+                self.reader
+                    .say(span, format!("`image:{reference}` needs the `path` of what is wanted"))
+                    .hint(format!("write `- {{ from: \"image:…\", path: /…, to: {place} }}`"));
+                None
+            }
+            FromForm::Address(address) if to.is_some() => Some(FileKind::Address(address.0)),
+            FromForm::Address(_) => {
+                self.reader.say(span, "`/` is the root of the image: name a place below it");
+                None
+            }
+        }
+    }
+
+    /// What `from` brings to `to`.
+    fn copy_kind(&mut self, row: &FileRow, from: FromForm, to: &Spot, to_span: Span) -> Option<FileKind> {
+        let include = self.texts(&row.include, |glob| glob.0);
+        let exclude = self.texts(&row.exclude, |glob| glob.0);
+        // A slash behind `to` is for directories, which a slash behind what is copied says.
+        let (name, is_directory, kind) = match from {
+            FromForm::Workspace { path, is_directory } => {
+                let name = path.path.rsplit('/').next().unwrap_or_default().to_owned();
+                (name, is_directory, FileKind::Copy { from: path, include, exclude })
+            }
+            FromForm::Image(reference) => {
+                if !row.path.is_said() {
+                    let span = row.from.get().map_or(to_span, |from| from.span);
+                    self.reader
+                        .say(span, "`from: image:…` without `path`")
+                        .hint("`path` is the file or directory of the image, `path: /` all of it");
+                    return None;
+                }
+                let path = self.word(&row.path)?;
+                let name = path.path.as_ref().map_or_else(String::new, |path| path.name().to_owned());
+                let is_directory = path.ends_with_slash || path.path.is_none();
+                (name, is_directory, FileKind::Image { reference, path: path.path, include, exclude })
+            }
+            FromForm::Address(address) => {
+                let name = address.0.rsplit('/').next().unwrap_or_default().to_owned();
+                (name, false, FileKind::Address(address.0))
+            }
+        };
+        if let Some(path) = to.path.as_ref().filter(|_| to.ends_with_slash && !is_directory) {
+            let both = match kind {
+                FileKind::Copy { .. } => "; for a directory, `from` ends with a slash too",
+                FileKind::Image { .. } => "; for a directory, `path` ends with a slash too",
+                _ => "",
+            };
+            self.reader
+                .say(to_span, format!("`to: {path}/` ends with a slash: `to` is the place itself"))
+                .hint(format!("write `to: {path}/{name}`{both}"));
+            return None;
+        }
+        Some(kind)
+    }
+
     /// Says which fields mean nothing for a row of this form.
-    fn check_fields(&mut self, row: &FileRow, form: &str) {
+    fn check_fields(&mut self, row: &FileRow, form: &str, from: Option<&FromForm>) {
         fn span<T>(field: &Field<T>) -> Option<Span> {
             field.get().map(|set: &Set<T>| set.span)
         }
+        let address = matches!(from, Some(FromForm::Address(_)));
+        // What is wrong with `from` is said already.
+        let image = form == "from" && matches!(from, None | Some(FromForm::Image(_)));
+        let form = if address { "an address" } else { form };
         let checks = [
+            ("path", span(&row.path), image),
             ("include", span(&row.include), form == "from"),
             ("exclude", span(&row.exclude), form == "from"),
             ("mode", span(&row.mode), form != "link"),
@@ -155,9 +215,17 @@ impl Resolver<'_> {
                 let hint = match name {
                     "class" => "declared directories are the last layer of the image",
                     "mode" => "a symbolic link has no permissions",
+                    "path" if form == "an address" => "an address is one file",
+                    "path" => "it belongs to `from: image:REF`",
+                    _ if form == "an address" => "an address is one file",
                     _ => "it belongs to a directory `from`",
                 };
-                self.reader.say(span, format!("`{name}` means nothing beside `{form}`")).hint(hint);
+                let what = match (name, form) {
+                    (_, "an address") => "`from: https://…`".to_owned(),
+                    ("path", "from") => "a `from` of the workspace".to_owned(),
+                    (_, form) => format!("`{form}`"),
+                };
+                self.reader.say(span, format!("`{name}` means nothing beside {what}")).hint(hint);
             }
         }
     }
@@ -201,7 +269,7 @@ impl Resolver<'_> {
         let mut places: BTreeMap<&ImagePath, (bool, &Site)> = BTreeMap::new();
         for (rule, span) in rules {
             let Some(to) = &rule.to else { continue };
-            let copies = matches!(rule.kind, FileKind::Copy { .. });
+            let copies = matches!(rule.kind, FileKind::Copy { .. } | FileKind::Image { .. });
             match places.get(to) {
                 Some((first, site)) if !(*first && copies) => {
                     self.reader

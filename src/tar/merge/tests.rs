@@ -24,7 +24,7 @@ fn tar(rows: &[&str]) -> Vec<u8> {
 }
 
 fn add(merge: &mut Merge, layer: &[u8]) -> Result<LayerFacts, TarError> {
-    merge.add(LayerMembers::read(layer, &Budget::default())?)
+    merge.add(&LayerMembers::read(layer, &Budget::default())?)
 }
 
 fn merge(layers: &[&[&str]]) -> Result<BaseFacts, TarError> {

@@ -1,0 +1,326 @@
+//! What specs take from registries and from the network: which names, what they are, and the files themselves, each asked
+//! for once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Write};
+use std::sync::Arc;
+
+use super::bases::{Slots, StoreForBases};
+use super::downloads::Downloads;
+use super::error::Error;
+use super::event::Event;
+use super::prepare::{Session, Target};
+use super::sources::{CopiedFiles, Known, once};
+use crate::base::{
+    BaseError, BoxError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files,
+};
+use crate::lock::{DIGEST, Kind, LOCK_FILE, Row};
+use crate::model::{
+    BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, MediaType, Platform,
+};
+use crate::registry::RegistryError;
+use crate::spec::{Base, FileKind, FileRule, ImageSpec};
+use crate::store::Store;
+use crate::system::{IoError, parallel};
+use crate::tree::{HashedFile, HashedKind, Selection};
+
+/// Raised when the same path of the same image gives other files.
+const REVISION: &str = "1";
+
+/// What a spec names of registries and of the network, without what carries its own digest.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RemoteNames<'s> {
+    /// References of images as the spec says them: the base, and images that files are taken from.
+    pub images: BTreeSet<&'s str>,
+    /// Addresses of files.
+    pub files: BTreeSet<&'s str>,
+}
+
+/// The names in `spec` that a lock pins.
+pub fn remote_names(spec: &ImageSpec) -> RemoteNames<'_> {
+    let mut names = RemoteNames::default();
+    if let Base::Registry(reference) = &spec.base {
+        names.images.insert(reference);
+    }
+    for rule in &spec.files {
+        match &rule.kind {
+            FileKind::Image { reference, .. } => drop(names.images.insert(reference)),
+            FileKind::Address(address) => drop(names.files.insert(address)),
+            _ => {}
+        }
+    }
+    names.images.retain(|text| text.parse::<ImageRef>().map_or(true, |known| known.digest().is_none()));
+    names
+}
+
+/// What one command found out of remote sources.
+#[derive(Default)]
+pub(super) struct RemoteSources {
+    /// What images and files are, by kind and name.
+    digests: Known<BlobDigest>,
+    /// What rows of `files` bring, by what decides that.
+    copied: Known<CopiedFiles>,
+    documents: Slots<BlobDigest, Arc<[u8]>>,
+    /// Blobs that are brought.
+    blobs: Slots<Digest, ()>,
+}
+
+impl Session<'_> {
+    /// Finds out what every image and address of `files` is, each once. What could not be found out, with all images that
+    /// it is about, and which targets these are.
+    pub(super) fn resolve_remote(&self, targets: &[Target]) -> (Vec<Error>, BTreeSet<usize>) {
+        let mut wanted: BTreeMap<(Kind, &str), (&FileRule, BTreeSet<usize>)> = BTreeMap::new();
+        for (index, target) in targets.iter().enumerate() {
+            for rule in &target.spec.files {
+                let name = match &rule.kind {
+                    FileKind::Image { reference, .. } => (Kind::Image, reference.as_str()),
+                    FileKind::Address(address) => (Kind::File, address.as_str()),
+                    _ => continue,
+                };
+                wanted.entry(name).or_insert_with(|| (rule, BTreeSet::new())).1.insert(index);
+            }
+        }
+        let wanted: Vec<_> = wanted.into_values().collect();
+        let found = parallel(self.machine.jobs, &wanted, |(rule, _)| self.remote_digest(rule));
+        let (mut errors, mut failed) = (Vec::new(), BTreeSet::new());
+        for ((rule, indices), found) in wanted.into_iter().zip(found) {
+            if let Err(error) = found {
+                let about = |error: Error, index: &usize| error.of(&targets[*index].task);
+                errors.push(indices.iter().fold(error.at(&rule.site), about));
+                failed.extend(indices);
+            }
+        }
+        (errors, failed)
+    }
+
+    /// What a remote row of `files` is taken from: the digest of the image that its reference names, or of the file.
+    /// `None` for rows that are not remote.
+    pub(super) fn remote_digest(&self, rule: &FileRule) -> Result<Option<BlobDigest>, Error> {
+        let found = match &rule.kind {
+            FileKind::Image { reference, .. } => {
+                once(&self.remote.digests, reference, || self.image_digest(reference))
+            }
+            FileKind::Address(address) => once(&self.remote.digests, address, || self.file_digest(address)),
+            _ => return Ok(None),
+        };
+        found.map(|digest| Some(*digest))
+    }
+
+    /// The files that a row of `files` copies: of the workspace, of an image for `platform`, of the network.
+    pub(super) fn copied(&self, rule: &FileRule, platform: Platform) -> Result<Arc<CopiedFiles>, Error> {
+        let found = match &rule.kind {
+            FileKind::Copy { from, include, exclude } => return self.sources.copied(from, include, exclude),
+            FileKind::Image { reference, path, include, exclude } => {
+                let name = format!("{reference}\0{platform}\0{path:?}\0{include:?}\0{exclude:?}");
+                once(&self.remote.copied, &name, || {
+                    self.image_files(rule, reference, path.as_ref(), include, exclude, platform)
+                })
+            }
+            FileKind::Address(address) => {
+                once(&self.remote.copied, address, || self.address_file(rule, address))
+            }
+            FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => {
+                return Err(Error::bug("a row of files that copies nothing"));
+            }
+        };
+        found.map_err(|error| error.at(&rule.site))
+    }
+
+    /// Brings what the remote rows of a target copy.
+    pub(super) fn bring_remote(&self, target: &Target) -> Result<(), Error> {
+        for rule in &target.spec.files {
+            if matches!(rule.kind, FileKind::Image { .. } | FileKind::Address(_)) {
+                self.copied(rule, target.task.platform)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The reference's own digest, else the pinned one, else what its tag is now.
+    fn image_digest(&self, text: &str) -> Result<BlobDigest, Error> {
+        let reference: ImageRef = text.parse()?;
+        if let Some(digest) = reference.digest() {
+            return Ok(digest);
+        }
+        self.pins.image(text, &reference)
+    }
+
+    /// The pinned digest of a file, else that of what is at its address now, which is then pinned.
+    fn file_digest(&self, address: &str) -> Result<BlobDigest, Error> {
+        if let Some(row) = self.pins.row(Kind::File, address)? {
+            let digest = row.get(DIGEST).and_then(|text| text.parse().ok());
+            return digest.ok_or_else(|| {
+                Error::usage_with_hint(
+                    format!("{LOCK_FILE}: the row `{} {address}` has no {DIGEST}", Kind::File),
+                    format!("`imgpack lock --upgrade {address}` sets it"),
+                )
+            });
+        }
+        let digest = self.download(address, None)?;
+        if !self.pins.has_lock() {
+            let note = format!("{address} is {digest} now (there is no lock)");
+            self.machine.observer.event(Event::Note(note));
+        }
+        self.pins.add(Kind::File, address, Row::from([(DIGEST.to_owned(), digest.to_string())]));
+        Ok(digest)
+    }
+
+    /// Puts the file at an address into the store, and nothing but `expected` where that is known.
+    pub(super) fn download(&self, address: &str, expected: Option<BlobDigest>) -> Result<BlobDigest, Error> {
+        let mut blob = self.machine.store.write_blob()?;
+        self.machine.registry.file(address, expected, &mut blob)?;
+        Ok(blob.finish()?.0)
+    }
+
+    fn address_file(&self, rule: &FileRule, address: &str) -> Result<CopiedFiles, Error> {
+        let digest = self.remote_digest(rule)?.ok_or_else(|| Error::bug("an address without its digest"))?;
+        let store = self.machine.store;
+        if store.find_blob(&digest).is_none() {
+            self.download(address, Some(digest))?;
+        }
+        let size = store.find_blob(&digest).ok_or_else(|| Error::bug("a file is gone from the store"))?;
+        let name = address.rsplit('/').next().unwrap_or_default();
+        let kind = HashedKind::File { executable: false, size, digest: ContentDigest(digest.0) };
+        let file = HashedFile { path: name.to_owned(), kind, absolute: store.blob_path(&digest) };
+        Ok(CopiedFiles::new(vec![file], true))
+    }
+
+    fn image_files(
+        &self,
+        rule: &FileRule,
+        text: &str,
+        path: Option<&ImagePath>,
+        include: &[String],
+        exclude: &[String],
+        platform: Platform,
+    ) -> Result<CopiedFiles, Error> {
+        let digest = self.remote_digest(rule)?.ok_or_else(|| Error::bug("an image without its digest"))?;
+        let store = self.machine.store;
+        // The digest decides what is below it.
+        let note = format!(
+            "imgpack image files {REVISION}\n{platform}\n{digest}\n{path:?}\n{include:?}\n{exclude:?}"
+        );
+        let note = KeyDigest::of(note.as_bytes());
+        if let Some(known) = store.record::<ImageFiles>(&note)
+            && known.files.iter().all(|file| match &file.kind {
+                ImageFileKind::File { size, digest, .. } => store.has_blob(&BlobDigest(digest.0), *size),
+                ImageFileKind::Empty | ImageFileKind::Symlink { .. } => true,
+            })
+        {
+            return Ok(copied_files(known, store));
+        }
+        let selection = Selection::new(include, exclude)?;
+        let takes = |path: &str| selection.takes(path);
+        let name = format!("image:{text}");
+        let cancel = self.machine.cancel;
+        let reference: ImageRef = text.parse()?;
+        let downloads = Downloads::new(self.machine.observer);
+        let from = Some((&downloads, reference.repository()));
+        let kept = StoreForBases { store, blobs: &self.remote.blobs, from };
+        let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
+        let document =
+            self.document(&reference, digest).map_err(|error| match error.downcast::<RegistryError>() {
+                Ok(error) => Error::from(*error),
+                Err(error) => Error::usage(error.to_string()),
+            })?;
+        let fetch =
+            |blob: &Descriptor, writer: &mut dyn Write| self.fetch(&reference, blob, &downloads, writer);
+        let found = image_files(
+            &import,
+            &Document { bytes: &document, name: None },
+            &Wanted { path, takes: &takes },
+            &fetch,
+        )
+        .map_err(|error| self.pins.gone(text, image_error(error)))?;
+        if found.files.is_empty() {
+            let place = path.map_or("/", ImagePath::as_str);
+            return Err(Error::usage_with_hint(
+                format!("{name} has no file below {place} that is taken"),
+                "`include` and `exclude` are relative to `path`",
+            ));
+        }
+        // What could not be noted is read again.
+        let _: Result<(), IoError> = store.put_record(&note, &found);
+        Ok(copied_files(found, store))
+    }
+
+    /// A blob of an image from the store, else from its registry.
+    fn fetch(
+        &self,
+        reference: &ImageRef,
+        blob: &Descriptor,
+        downloads: &Downloads<'_>,
+        writer: &mut dyn Write,
+    ) -> Result<(), BoxError> {
+        let store = self.machine.store;
+        let kind = blob.media_type.to_oci();
+        if kind.is_index() || kind.is_manifest() {
+            return Ok(writer.write_all(&self.document(reference, blob.digest)?)?);
+        }
+        if store.has_blob(&blob.digest, blob.size) {
+            io::copy(&mut store.open_blob(&blob.digest)?, writer)?;
+            return Ok(());
+        }
+        let repository = reference.repository();
+        if kind == MediaType::OciConfig {
+            return Ok(self.machine.registry.blob(repository, blob, writer)?);
+        }
+        Ok(self.machine.registry.blob(repository, blob, &mut downloads.counted(repository, blob, writer))?)
+    }
+
+    /// An index or manifest from the store, else from its registry.
+    fn document(&self, reference: &ImageRef, digest: BlobDigest) -> Result<Arc<[u8]>, BoxError> {
+        self.remote.documents.get(digest, || {
+            let store = self.machine.store;
+            if let Ok(mut file) = store.open_blob(&digest) {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                if BlobDigest::of(&bytes) == digest {
+                    return Ok(bytes.into());
+                }
+            }
+            let manifest = self.machine.registry.manifest(&reference.repository().at(digest))?;
+            store.put_bytes(&manifest.bytes)?;
+            Ok(manifest.bytes.into())
+        })
+    }
+}
+
+/// Files of an image as other sources are.
+fn copied_files(found: ImageFiles, store: &Store) -> CopiedFiles {
+    let mut files = Vec::new();
+    let mut empty = BTreeSet::new();
+    for file in found.files {
+        let (kind, absolute) = match file.kind {
+            ImageFileKind::Empty => {
+                empty.insert(file.path);
+                continue;
+            }
+            ImageFileKind::File { executable, size, digest } => {
+                (HashedKind::File { executable, size, digest }, store.blob_path(&BlobDigest(digest.0)))
+            }
+            ImageFileKind::Symlink { target } => (HashedKind::Symlink { target }, file.path.clone().into()),
+        };
+        files.push(HashedFile { path: file.path, kind, absolute });
+    }
+    CopiedFiles::new(files, found.single).with_empty(empty)
+}
+
+/// The words for bases say `base`, which this image is not.
+fn image_error(error: FilesError) -> Error {
+    match error {
+        FilesError::Base(BaseError::Platform { base, platform, found }) => {
+            let has = if found.is_empty() { "no platform at all".to_owned() } else { found.join(", ") };
+            let message = format!("{base} is not there for {platform}, only for {has}");
+            Error::usage_with_hint(
+                message,
+                format!("leave {platform} out of `platforms`, or take another image"),
+            )
+        }
+        FilesError::Base(error) => error.into(),
+        other => match other.hint() {
+            Some(hint) => Error::usage_with_hint(other.to_string(), hint),
+            None => Error::usage(other.to_string()),
+        },
+    }
+}
