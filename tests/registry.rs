@@ -34,6 +34,8 @@ mod reading;
 mod real;
 #[path = "registry/real_uploads.rs"]
 mod real_uploads;
+#[path = "registry/referring.rs"]
+mod referring;
 #[path = "registry/relay.rs"]
 mod relay;
 #[path = "registry/resume.rs"]

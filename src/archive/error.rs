@@ -22,6 +22,15 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+    /// A blob that comes from elsewhere did not.
+    #[error("cannot get blob {digest}")]
+    Elsewhere {
+        /// The blob.
+        digest: BlobDigest,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A blob of the image is not as long as its descriptor says.
     #[error("blob {digest} has {found} bytes, its descriptor says {expected}")]
     Length {
@@ -77,6 +86,16 @@ pub enum ArchiveError {
     /// Two images want one name.
     #[error("two images are named {0}")]
     SameName(String),
+    /// A layer that is none for Docker.
+    #[error("layer {layer} of {image} is of type `{media_type}`, which a docker-archive cannot hold")]
+    LayerType {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: BlobDigest,
+        /// Its type.
+        media_type: String,
+    },
     /// A layer that Docker archives cannot hold.
     #[error("layer {layer} of {image} is compressed with zstd, which a docker-archive cannot hold")]
     Zstd {
@@ -97,7 +116,7 @@ impl ArchiveError {
             Self::SeveralPlatforms { .. } => {
                 Some("choose one with --platform, or write an oci-archive: or oci: output".into())
             }
-            Self::Zstd { .. } => Some("write an oci-archive: or oci: output".into()),
+            Self::Zstd { .. } | Self::LayerType { .. } => Some("write an oci-archive: or oci: output".into()),
             Self::NotLayout(_) => Some("name a new directory, an empty one, or an existing layout".into()),
             Self::Damaged { path, .. } => {
                 Some(format!("repair {} or write to a new directory", path.display()))
@@ -115,6 +134,7 @@ impl ArchiveError {
             self,
             Self::SeveralPlatforms { .. }
                 | Self::Zstd { .. }
+                | Self::LayerType { .. }
                 | Self::SameName(_)
                 | Self::NotLayout(_)
                 | Self::NotFile(_)

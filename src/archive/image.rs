@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 
 use super::error::ArchiveError;
 use crate::model::{BlobDigest, Document, Layer, Platform};
 
 /// Opens a layer's blob for reading, from its first byte.
-pub type OpenBlob<'a> = &'a dyn Fn(&BlobDigest) -> io::Result<File>;
+pub type OpenBlob<'a> = &'a (dyn Fn(&BlobDigest) -> io::Result<File> + Sync);
+
+/// Writes the bytes of a blob that is somewhere else, and checks them.
+pub type SendBlob<'a> =
+    &'a (dyn Fn(&BlobDigest, &mut dyn Write) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Sync);
 
 /// One platform of an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,14 +37,15 @@ pub struct ImageOutput {
 }
 
 /// Where the bytes of a blob are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) enum Content<'a> {
     Bytes(&'a [u8]),
     Stored,
+    Elsewhere(SendBlob<'a>),
 }
 
 /// A blob and its length in bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Blob<'a> {
     pub(super) size: u64,
     pub(super) content: Content<'a>,

@@ -1,21 +1,25 @@
+use std::collections::BTreeMap;
 use std::fs::{self as std_fs, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use super::error::ArchiveError;
+use super::graph::Root;
 use super::image::{Blob, Content, ImageOutput, OpenBlob, blobs, check_names};
+use super::tarball::Counted;
 use crate::model::{BlobDigest, MediaType};
-use crate::system::{Cancel, IoError, fs};
+use crate::system::{Cancel, IoError, fs, parallel};
 
 /// The bytes of `oci-layout` (image-spec, image-layout.md).
 pub(super) const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// image-spec, annotations.md.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// No layout's index is longer.
 const INDEX_LIMIT: u64 = 64 << 20;
 
@@ -28,24 +32,53 @@ pub(super) fn write(
     cancel: &Cancel,
 ) -> Result<(), ArchiveError> {
     check_names(images)?;
+    write_blobs(path, &roots(images)?, &blobs(images), 1, open, cancel)
+}
+
+/// The same with what is named already in the words of a layout; so many blobs at once.
+pub(super) fn write_blobs(
+    path: &Path,
+    roots: &[Root],
+    blobs: &BTreeMap<BlobDigest, Blob<'_>>,
+    jobs: usize,
+    open: OpenBlob<'_>,
+    cancel: &Cancel,
+) -> Result<(), ArchiveError> {
     let (mut undo, _lock) = enter(path, cancel)?;
     let marker = path.join("oci-layout");
     let index = path.join("index.json");
     let is_layout = read_marker(path, &marker)?;
     let known = if is_layout { read_index(&index)? } else { Vec::new() };
-    let bytes = index_json(known, images)?;
+    let bytes = index_json(known, roots);
 
     undo.create_dir(&path.join("blobs"))?;
     let directory = path.join("blobs/sha256");
     undo.create_dir(&directory)?;
-    for (digest, blob) in &blobs(images) {
-        cancel.check()?;
-        let place = directory.join(digest.hex());
-        if std_fs::metadata(&place).is_ok_and(|found| found.is_file() && found.len() == blob.size) {
-            continue;
+    let is_missing = |(digest, blob): &(&BlobDigest, &Blob<'_>)| {
+        let there = std_fs::metadata(directory.join(digest.hex()));
+        !there.is_ok_and(|found| found.is_file() && found.len() == blob.size)
+    };
+    let missing: Vec<_> = blobs.iter().filter(is_missing).collect();
+    let stopped = AtomicBool::new(false);
+    let written = parallel(jobs, &missing, |(digest, blob)| {
+        if stopped.load(Ordering::SeqCst) {
+            return Ok(None);
         }
-        write_blob(path, &place, digest, *blob, open, cancel)?;
-        undo.files.push(place);
+        let place = directory.join(digest.hex());
+        let result = cancel.check().map_err(ArchiveError::from);
+        let result = result.and_then(|()| write_blob(path, &place, digest, **blob, open, cancel));
+        stopped.fetch_or(result.is_err(), Ordering::SeqCst);
+        result.map(|()| Some(place))
+    });
+    let mut failure = None;
+    for result in written {
+        match result {
+            Ok(place) => undo.files.extend(place),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    if let Some(error) = failure {
+        return Err(error);
     }
     if !is_layout {
         fs::write_atomic(&marker, LAYOUT_FILE)?;
@@ -57,11 +90,9 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The bytes of `index.json` with `images` added to the entries `known`. An entry whose name is given anew is replaced
-/// where it stands, so that the same command twice gives the same bytes.
-pub(super) fn index_json(known: Vec<Value>, images: &[ImageOutput]) -> Result<Vec<u8>, ArchiveError> {
-    let mut entries = known;
-    for image in images {
+/// What `index.json` says of each image.
+pub(super) fn roots(images: &[ImageOutput]) -> Result<Vec<Root>, ArchiveError> {
+    let root = |image: &ImageOutput| {
         let (root, platform) = image.root()?;
         let mut entry = json!({
             "mediaType": root.descriptor.media_type,
@@ -71,11 +102,22 @@ pub(super) fn index_json(known: Vec<Value>, images: &[ImageOutput]) -> Result<Ve
         if let Some(platform) = platform {
             entry["platform"] = json!({ "architecture": platform.goarch(), "os": platform.os() });
         }
-        if image.names.is_empty() && !entries.iter().any(|known| known["digest"] == entry["digest"]) {
+        Ok(Root { names: image.names.clone(), entry })
+    };
+    images.iter().map(root).collect()
+}
+
+/// The bytes of `index.json` with `roots` added to the entries `known`. An entry whose name is given anew is replaced
+/// where it stands, so that the same command twice gives the same bytes.
+pub(super) fn index_json(known: Vec<Value>, roots: &[Root]) -> Vec<u8> {
+    let mut entries = known;
+    for Root { names, entry } in roots {
+        let mut entry = entry.clone();
+        if names.is_empty() && !entries.iter().any(|known| known["digest"] == entry["digest"]) {
             entries.push(entry.clone());
         }
-        for name in &image.names {
-            entry["annotations"] = json!({ REF_NAME: name });
+        for name in names {
+            entry["annotations"][REF_NAME] = name.as_str().into();
             let named = |known: &Value| known["annotations"][REF_NAME] == **name;
             match entries.iter().position(named) {
                 Some(at) => {
@@ -92,7 +134,7 @@ pub(super) fn index_json(known: Vec<Value>, images: &[ImageOutput]) -> Result<Ve
     }
     let index =
         json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": entries });
-    Ok(index.to_string().into_bytes())
+    index.to_string().into_bytes()
 }
 
 /// Whether `path` is a layout already; an error where it is something else.
@@ -166,6 +208,19 @@ fn write_blob(
     let failed = |source| ArchiveError::from(IoError::of("write", place)(source));
     match blob.content {
         Content::Bytes(bytes) => file.write_all(bytes).map_err(failed)?,
+        Content::Elsewhere(send) => {
+            let mut counted = Counted { writer: file.as_file_mut(), cancel, failed: None, written: 0 };
+            let sent = send(digest, &mut counted);
+            let Counted { failed: unwritten, written: found, .. } = counted;
+            cancel.check()?;
+            if let Some(error) = unwritten {
+                return Err(failed(error));
+            }
+            sent.map_err(|source| ArchiveError::Elsewhere { digest: *digest, source })?;
+            if found != blob.size {
+                return Err(ArchiveError::Length { digest: *digest, expected: blob.size, found });
+            }
+        }
         Content::Stored => {
             let unreadable = |source| ArchiveError::Blob { digest: *digest, source };
             let source = open(digest).map_err(unreadable)?;
@@ -302,18 +357,19 @@ mod tests {
         let foreign = json!({ "digest": "sha256:00", "x-unknown": 1 });
         let old = |name: &str| json!({ "digest": "sha256:11", "annotations": { REF_NAME: name } });
         let known = vec![old("a"), foreign.clone(), old("b"), old("a")];
-        let bytes = index_json(known, &[image(&["a", "c"], "1")]).unwrap();
+        let bytes = index_json(known, &roots(&[image(&["a", "c"], "1")]).unwrap());
         assert_eq!(names(&bytes), ["a", "-", "b", "c"]);
         let index: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(index["manifests"][1], foreign);
         assert_eq!(index["manifests"][0]["digest"], BlobDigest::of(b"1").to_string());
-        let again = index_json(index["manifests"].as_array().unwrap().clone(), &[image(&["a", "c"], "1")]);
-        assert_eq!(again.unwrap(), bytes);
+        let images = roots(&[image(&["a", "c"], "1")]).unwrap();
+        let again = index_json(index["manifests"].as_array().unwrap().clone(), &images);
+        assert_eq!(again, bytes);
     }
 
     #[test]
     fn an_image_without_a_name_stands_there_once() {
-        let bytes = index_json(vec![], &[image(&[], "1"), image(&[], "1"), image(&[], "2")]).unwrap();
+        let bytes = index_json(vec![], &roots(&[image(&[], "1"), image(&[], "1"), image(&[], "2")]).unwrap());
         assert_eq!(names(&bytes), ["-", "-"]);
     }
 

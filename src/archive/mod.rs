@@ -1,19 +1,24 @@
-//! Local forms of an image: OCI layout, OCI archive, Docker archive. Writing them; [`crate::base`] reads them.
+//! Local forms of an image: OCI layout, OCI archive, Docker archive. Writing them, and reading any image as it is;
+//! [`crate::base`] reads what is built on.
 //!
 //! Every form is deterministic, appears whole or not at all, and never shares bytes with the store by hard links.
 
 mod destination;
 mod docker;
 mod error;
+mod graph;
 mod image;
 mod layout;
+mod local;
 mod oci;
 mod tarball;
 
 pub use destination::{Destination, DestinationError, Form};
 pub use docker::write_docker_stream;
 pub use error::ArchiveError;
-pub use image::{ImageOutput, ManifestOutput, OpenBlob};
+pub use graph::{DockerImage, GraphOutput, write_docker_image, write_graph};
+pub use image::{ImageOutput, ManifestOutput, OpenBlob, SendBlob};
+pub use local::{LocalError, LocalImage};
 
 use crate::system::Cancel;
 

@@ -42,6 +42,22 @@ impl<'a, W: Write> Tarball<'a, W> {
     ) -> Result<(), ArchiveError> {
         match blob.content {
             Content::Bytes(bytes) => self.bytes(name, bytes),
+            Content::Elsewhere(send) => {
+                self.header(name, tar::EntryType::Regular, 0o644, blob.size)?;
+                let mut counted =
+                    Counted { writer: &mut self.writer, cancel: self.cancel, failed: None, written: 0 };
+                let sent = send(digest, &mut counted);
+                let Counted { failed, written: found, .. } = counted;
+                self.cancel.check()?;
+                if let Some(error) = failed {
+                    return Err(ArchiveError::Stream(error));
+                }
+                sent.map_err(|source| ArchiveError::Elsewhere { digest: *digest, source })?;
+                if found != blob.size {
+                    return Err(ArchiveError::Length { digest: *digest, expected: blob.size, found });
+                }
+                self.pad(blob.size)
+            }
             Content::Stored => {
                 let unreadable = |source| ArchiveError::Blob { digest: *digest, source };
                 let mut reader = open(digest).map_err(unreadable)?.take(blob.size.saturating_add(1));
@@ -93,6 +109,31 @@ impl<'a, W: Write> Tarball<'a, W> {
     fn pad(&mut self, size: u64) -> Result<(), ArchiveError> {
         let missing = usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or_default();
         self.writer.write_all(&[0; BLOCK][..missing]).map_err(ArchiveError::Stream)
+    }
+}
+
+/// Counts what is written, and keeps the first failure of writing, which is not the sender's.
+pub(super) struct Counted<'a, W> {
+    pub(super) writer: &'a mut W,
+    pub(super) cancel: &'a Cancel,
+    pub(super) failed: Option<io::Error>,
+    pub(super) written: u64,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(io::Error::other)?;
+        if let Err(error) = self.writer.write_all(bytes) {
+            let kind = error.kind();
+            self.failed = Some(error);
+            return Err(kind.into());
+        }
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

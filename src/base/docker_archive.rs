@@ -3,13 +3,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::archive_file::ArchiveFile;
 use super::blobs::Compressor;
 use super::config::{CONFIG_LIMIT, ParsedConfig};
 use super::document::{DOCUMENT_LIMIT, null_is_default, parse_json};
 use super::error::BaseError;
 use super::image::{BaseImage, assemble};
 use super::import::Import;
+use crate::system::ArchiveFile;
 
 /// One image of `manifest.json`.
 #[derive(Debug, Deserialize)]
@@ -29,7 +29,7 @@ pub fn from_docker_archive(
     file: &Path,
     compressor: &Compressor<'_>,
 ) -> Result<BaseImage, BaseError> {
-    let archive = ArchiveFile::open(import, file)?;
+    let archive = import.archive(file)?;
     let images: Vec<RawImage> =
         parse_json(import, "`manifest.json`", &small(import, &archive, "manifest.json", DOCUMENT_LIMIT)?)?;
     let mut matches = Vec::new();

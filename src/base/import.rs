@@ -1,9 +1,10 @@
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use super::blobs::{BlobStore, BoxError, Compressor};
 use super::error::BaseError;
 use crate::model::{BlobDigest, Descriptor, DiffId, Hasher, KeyDigest, MediaType, Platform};
-use crate::system::Cancel;
+use crate::system::{ArchiveFile, ArchiveFileError, Cancel, Watched};
 use crate::tar::{self, Packing};
 
 /// What every way to a base needs.
@@ -43,8 +44,17 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// Opens a tar that holds the image.
+    pub(super) fn archive(&self, path: &Path) -> Result<ArchiveFile, BaseError> {
+        ArchiveFile::open(path, self.cancel).map_err(|error| match error {
+            ArchiveFileError::Io(error) => error.into(),
+            ArchiveFileError::Tar(source) => BaseError::Archive { base: self.base.to_owned(), source },
+            ArchiveFileError::Cancelled(cancelled) => cancelled.into(),
+        })
+    }
+
     pub(super) fn watched<R: Read>(&self, reader: R) -> Watched<'a, R> {
-        Watched { reader, cancel: self.cancel }
+        self.cancel.watched(reader)
     }
 
     /// Puts a file that is a layer into the store: gzip and zstd as they are, a plain tar compressed. `open` opens it, more than
@@ -93,7 +103,7 @@ impl<'a> Import<'a> {
             };
             (compressor.run)(&mut reader, writer as &mut dyn Write)?;
             // A file that changed meanwhile must not be noted under its old digest.
-            if reader.reader.hasher.finish() == digest {
+            if reader.into_inner().hasher.finish() == digest {
                 Ok(())
             } else {
                 Err(io::Error::other("the file was changed while it was read"))
@@ -109,19 +119,6 @@ impl<'a> Import<'a> {
             self.store.facts_put(&note, &bytes);
         }
         Ok(descriptor)
-    }
-}
-
-/// A reader that fails once work is cancelled.
-pub(super) struct Watched<'a, R> {
-    reader: R,
-    cancel: &'a Cancel,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check().map_err(io::Error::other)?;
-        self.reader.read(buffer)
     }
 }
 

@@ -1,14 +1,13 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::archive_file::ArchiveFile;
 use super::blobs::BoxError;
 use super::document::{DOCUMENT_LIMIT, Parsed, RawDescriptor, RawDocument, parse_json};
 use super::error::BaseError;
 use super::image::{BaseImage, Search, load};
 use super::import::Import;
 use crate::model::Descriptor;
-use crate::system::fs;
+use crate::system::{ArchiveFile, fs};
 
 /// Loads the image for the wanted platform from the OCI layout in `directory` (image-spec, image-layout.md).
 pub fn from_oci_layout(import: &Import<'_>, directory: &Path) -> Result<BaseImage, BaseError> {
@@ -17,7 +16,7 @@ pub fn from_oci_layout(import: &Import<'_>, directory: &Path) -> Result<BaseImag
 
 /// Loads the image for the wanted platform from a tar of an OCI layout, perhaps compressed with gzip.
 pub fn from_oci_archive(import: &Import<'_>, file: &Path) -> Result<BaseImage, BaseError> {
-    from_files(import, &Files::Archive(ArchiveFile::open(import, file)?))
+    from_files(import, &Files::Archive(import.archive(file)?))
 }
 
 /// The files of a layout.

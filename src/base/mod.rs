@@ -6,7 +6,6 @@
 //!
 //! Knows no network and no store: both are handed in.
 
-mod archive_file;
 mod blobs;
 mod built_in;
 mod certificates;

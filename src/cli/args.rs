@@ -49,6 +49,10 @@ pub(super) enum Command {
     Check(CheckArguments),
     /// Print the JSON Schema of imgpack.yaml and buildspecs
     Schema(SchemaArguments),
+    /// Copy an image as it is between registries, layouts and archives
+    Copy(super::copy::CopyArguments),
+    /// Show an image without pulling its layers
+    Inspect(super::inspect::InspectArguments),
     /// Count, prune and check what is kept from builds
     Cache(CacheArguments),
     /// Show which credentials are used for a registry, log in to one and out of it

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io;
 
+use crate::archive::{ArchiveError, LocalError};
 use crate::base::BaseError;
 use crate::builder::BuilderError;
 use crate::model::{Identity, Platform};
@@ -68,13 +69,17 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
+        | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
+        ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_exit(&**source),
+        ErrorKind::Local(error) if error.is_usage() => Exit::Usage,
         ErrorKind::Pack(_)
         | ErrorKind::Store(_)
         | ErrorKind::Archive(_)
+        | ErrorKind::Local(_)
         | ErrorKind::Engine(_)
         | ErrorKind::Credentials(_)
         | ErrorKind::Io(_) => Exit::Machine,
@@ -97,6 +102,20 @@ fn base_exit(error: &BaseError) -> Exit {
         BaseError::Cancelled(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }
+}
+
+/// A blob that came from a registry or from this machine.
+fn elsewhere_exit(error: &(dyn std::error::Error + 'static)) -> Exit {
+    match (error.downcast_ref(), error.downcast_ref::<LocalError>()) {
+        (Some(error), _) => registry_exit(error),
+        (_, Some(error)) if error.is_usage() => Exit::Usage,
+        _ => Exit::Machine,
+    }
+}
+
+fn elsewhere_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let local = error.downcast_ref::<LocalError>().and_then(LocalError::hint);
+    error.downcast_ref().and_then(RegistryError::hint).or(local)
 }
 
 fn registry_exit(error: &RegistryError) -> Exit {
@@ -146,7 +165,9 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
+        ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),
         ErrorKind::Archive(error) => error.hint(),
+        ErrorKind::Local(error) => error.hint(),
         ErrorKind::Engine(error) => error.hint(),
         ErrorKind::Registry(error) => error.hint(),
         ErrorKind::Merge(error) => error.hint(),

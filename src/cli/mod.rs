@@ -3,7 +3,9 @@
 mod args;
 mod auth;
 mod cache;
+mod copy;
 mod failure;
+mod inspect;
 mod lock;
 mod merge;
 mod mirrors;

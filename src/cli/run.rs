@@ -17,7 +17,7 @@ use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
 use super::style::Style;
-use super::{auth, cache, lock, merge, mirrors, outdated, verbs};
+use super::{auth, cache, copy, inspect, lock, merge, mirrors, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::event::{Event, Observer};
@@ -74,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => merge::run(&settings, arguments),
         Command::Check(arguments) => verbs::check(&settings, &arguments),
         Command::Schema(_) => verbs::schema(),
+        Command::Copy(arguments) => copy::run(&settings, &arguments),
+        Command::Inspect(arguments) => inspect::run(&settings, &arguments),
         Command::Cache(arguments) => cache::run(&settings, &arguments.command),
         Command::Auth(arguments) => auth::run(&settings, &arguments.command),
     };

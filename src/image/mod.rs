@@ -1,14 +1,16 @@
-//! OCI documents: config, manifest, index, and the one writer of JSON that is hashed.
+//! OCI documents: config, manifest, index, and the one writer of JSON that is hashed; what those of others name.
 //!
 //! Documents are kept as the exact bytes that were hashed; nothing is written twice.
 
 mod config;
 mod json;
 mod manifest;
+mod parts;
 
 pub use config::{ConfigLayer, config_document};
 pub use json::canonical_json;
 pub use manifest::{ManifestLayers, index_document, manifest_document};
+pub use parts::Parts;
 
 /// Why a document cannot be made.
 #[derive(Debug, thiserror::Error)]

@@ -37,10 +37,12 @@ pub enum MediaType {
     DockerForeignTar,
     /// Gzip Docker layer that is not to be distributed.
     DockerForeignGzip,
+    /// Bytes of any other type, which are only carried: the document that names them has the type's text.
+    Bytes,
 }
 
 impl MediaType {
-    const TEXTS: [(Self, &'static str); 16] = [
+    const TEXTS: [(Self, &'static str); 17] = [
         (Self::OciIndex, "application/vnd.oci.image.index.v1+json"),
         (Self::OciManifest, "application/vnd.oci.image.manifest.v1+json"),
         (Self::OciConfig, "application/vnd.oci.image.config.v1+json"),
@@ -57,6 +59,7 @@ impl MediaType {
         (Self::DockerLayerGzip, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
         (Self::DockerForeignTar, "application/vnd.docker.image.rootfs.foreign.diff.tar"),
         (Self::DockerForeignGzip, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+        (Self::Bytes, "application/octet-stream"),
     ];
 
     /// The registered text.

@@ -13,6 +13,7 @@ mod identity;
 mod image_path;
 mod layer;
 mod platform;
+mod raw_descriptor;
 mod reference;
 mod size;
 
@@ -27,5 +28,6 @@ pub use identity::{Identity, IdentityError};
 pub use image_path::{ImagePath, ImagePathError};
 pub use layer::{Compression, Layer};
 pub use platform::{Architecture, Platform, PlatformError};
+pub use raw_descriptor::{RawDescriptor, RawPlatform, RawPlatformError};
 pub use reference::{ImageRef, ReferenceError, Repository, is_tag};
 pub use size::{Size, SizeError};

@@ -58,7 +58,7 @@ pub struct Push<'scope, 'env> {
 
 /// Does `work` with a push that may begin meanwhile; ends when nothing is on its way any more.
 pub fn with_push<T>(machine: &Machine<'_>, work: impl FnOnce(&Push<'_, '_>) -> T) -> T {
-    let watcher = Watcher { machine, state: Mutex::default() };
+    let watcher = Watcher::new(machine);
     std::thread::scope(|scope| {
         let uploads = registry::Uploads::new(scope, machine.registry, &watcher, UPLOADS);
         work(&Push { machine, watcher: &watcher, uploads })
@@ -215,8 +215,8 @@ fn outputs(built: &Built) -> Vec<ImageOutput> {
     built.images.iter().map(output).collect()
 }
 
-/// Sums up what is sent to each repository. Says nothing before everything that is to be sent is known.
-struct Watcher<'a> {
+/// Sums up what is sent. Says nothing before everything that is to be sent is known.
+pub(super) struct Watcher<'a> {
     machine: &'a Machine<'a>,
     state: Mutex<Sums>,
 }
@@ -270,7 +270,11 @@ impl Sums {
     }
 }
 
-impl Watcher<'_> {
+impl<'a> Watcher<'a> {
+    pub(super) fn new(machine: &'a Machine<'a>) -> Self {
+        Self { machine, state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, Sums> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

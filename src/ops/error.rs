@@ -1,4 +1,4 @@
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::engine::EngineError;
@@ -14,6 +14,7 @@ use crate::tar::WriteError;
 use crate::tree::TreeError;
 
 use super::event::Task;
+use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
 
@@ -99,6 +100,12 @@ pub enum ErrorKind {
     /// A local output.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A layout or an archive that is read.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// An image of others.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// An engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -182,6 +189,15 @@ impl Error {
         self
     }
 
+    /// Whether something that was asked for is not there.
+    pub fn is_not_found(&self) -> bool {
+        match &*self.kind {
+            ErrorKind::Registry(error) => error.is_not_found(),
+            ErrorKind::Local(LocalError::Missing { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether it only says that somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(
@@ -193,6 +209,7 @@ impl Error {
                 | ErrorKind::Tree(TreeError::Cancelled(_))
                 | ErrorKind::Pack(PackError::Write(WriteError::Cancelled))
                 | ErrorKind::Archive(ArchiveError::Cancelled(_))
+                | ErrorKind::Local(LocalError::Cancelled(_))
                 | ErrorKind::Store(StoreError::Cancelled(_))
                 | ErrorKind::Registry(RegistryError::Cancelled)
         )

@@ -12,6 +12,8 @@ pub mod cache;
 pub mod closure;
 pub mod compile;
 pub mod contents;
+/// `imgpack copy`.
+pub mod copy;
 pub mod deliver;
 mod downloads;
 /// Why a command did not do all that was asked.
@@ -21,9 +23,12 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod fingerprint;
+pub mod graph;
 pub mod history;
 pub mod image_record;
 pub mod inputs;
+/// `imgpack inspect`.
+pub mod inspect;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
 /// `imgpack merge`.
@@ -31,6 +36,7 @@ pub mod merge;
 pub mod outdated;
 pub mod pack;
 pub mod pins;
+pub mod place;
 pub mod prepare;
 pub mod press;
 pub mod remote_sources;

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
@@ -11,7 +10,6 @@ use rustls::pki_types::CertificateDer;
 use super::certificates::{HostCertificates, read_certificates, unusable};
 use super::error::{Cause, RegistryError};
 use super::resolver::Floors;
-use crate::model::Repository;
 
 /// How long imgpack waits for a registry that says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +33,6 @@ impl Default for Patience {
 }
 
 const USER_AGENT: &str = concat!("imgpack/", env!("CARGO_PKG_VERSION"));
-/// Nobody listens there: what is sent to this proxy goes nowhere.
-const NOWHERE: &str = "http://127.0.0.1:0";
-const PROXY_VARIABLES: [&str; 6] =
-    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The network clients, made when first needed: one for http with this machine, which reads no certificates and asks
 /// no proxy, one for TLS, and one for each host with certificates of its own.
@@ -49,16 +43,8 @@ pub(super) struct Clients {
     /// What was judged of the hosts that registries named.
     pub(super) floors: Floors,
     plain: OnceLock<reqwest::Client>,
-    tls: OnceLock<Tls>,
+    tls: OnceLock<reqwest::Client>,
     hosts: Mutex<BTreeMap<String, Option<reqwest::Client>>>,
-    oci: Mutex<BTreeMap<String, oci_client::Client>>,
-}
-
-struct Tls {
-    client: reqwest::Client,
-    /// The only roots, where this machine has none of its own.
-    only: Vec<CertificateDer<'static>>,
-    extra: Vec<CertificateDer<'static>>,
 }
 
 impl Clients {
@@ -71,7 +57,6 @@ impl Clients {
             plain: OnceLock::new(),
             tls: OnceLock::new(),
             hosts: Mutex::default(),
-            oci: Mutex::default(),
         }
     }
 
@@ -80,7 +65,7 @@ impl Clients {
         if url.scheme() == "https" {
             return match self.for_host(url)? {
                 Some(client) => Ok(client),
-                None => Ok(self.tls()?.client.clone()),
+                None => self.tls().cloned(),
             };
         }
         if let Some(client) = self.plain.get() {
@@ -99,7 +84,7 @@ impl Clients {
             return Ok(known.clone());
         }
         let own = HostCertificates::read(&self.directories, url)?;
-        let made = if own.is_empty() { None } else { Some(self.make_tls(&own)?.client) };
+        let made = if own.is_empty() { None } else { Some(self.make_tls(&own)?) };
         hosts.insert(authority, made.clone());
         Ok(made)
     }
@@ -115,7 +100,7 @@ impl Clients {
             .dns_resolver(Arc::new(self.floors.clone()))
     }
 
-    fn tls(&self) -> Result<&Tls, RegistryError> {
+    fn tls(&self) -> Result<&reqwest::Client, RegistryError> {
         if let Some(tls) = self.tls.get() {
             return Ok(tls);
         }
@@ -123,7 +108,7 @@ impl Clients {
         Ok(self.tls.get_or_init(|| made))
     }
 
-    fn make_tls(&self, own: &HostCertificates) -> Result<Tls, RegistryError> {
+    fn make_tls(&self, own: &HostCertificates) -> Result<reqwest::Client, RegistryError> {
         let mut extra = own.authorities.clone();
         for path in &self.ca_files {
             extra.extend(read_certificates(path)?);
@@ -138,59 +123,15 @@ impl Clients {
         let platform = builder()?.tls_certs_merge(reqwest_certificates(&extra)?).build();
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
         match platform {
-            Ok(client) => Ok(Tls { client, only: Vec::new(), extra }),
+            Ok(client) => Ok(client),
             // A machine without any CA certificates (a bare CI container) trusts Mozilla's.
             Err(_) if !named => {
                 let mut only = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
                 only.append(&mut extra);
-                let client =
-                    builder()?.tls_certs_only(reqwest_certificates(&only)?).build().map_err(|e| setup(&e))?;
-                Ok(Tls { client, only, extra })
+                builder()?.tls_certs_only(reqwest_certificates(&only)?).build().map_err(|e| setup(&e))
             }
             Err(error) => Err(setup(&error)),
         }
-    }
-
-    /// oci-client for a repository's registry; the same one each time, as it keeps connections.
-    pub(super) fn oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
-        let mut clients = self.oci.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(repository.authority()) {
-            return Ok(client.clone());
-        }
-        let client = self.new_oci(repository)?;
-        clients.insert(repository.authority().to_owned(), client.clone());
-        Ok(client)
-    }
-
-    /// oci-client for one registry. It follows redirects by itself and looks at none of the rules for addresses, so
-    /// it is kept on the registry's own host: whatever leads elsewhere is sent to a proxy that is not there. Where
-    /// the environment names real proxies, those decide what can be reached.
-    fn new_oci(&self, repository: &Repository) -> Result<oci_client::Client, RegistryError> {
-        let mut config = ClientConfig {
-            protocol: ClientProtocol::Https,
-            connect_timeout: Some(self.patience.connect),
-            read_timeout: Some(self.patience.stall),
-            user_agent: USER_AGENT,
-            platform_resolver: None,
-            ..ClientConfig::default()
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        if repository.is_loopback() {
-            config.protocol = ClientProtocol::Http;
-        } else {
-            let tls = self.tls()?;
-            config.tls_certs_only = oci_certificates(&tls.only);
-            config.extra_root_certificates = oci_certificates(&tls.extra);
-        }
-        let proxied =
-            PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        if repository.is_loopback() || !proxied {
-            config.http_proxy = Some(NOWHERE.to_owned());
-            config.https_proxy = Some(NOWHERE.to_owned());
-            config.no_proxy = Some(repository.host().to_owned());
-        }
-        oci_client::Client::try_from(config)
-            .map_err(|error| RegistryError::Setup { source: Cause(error.to_string()) })
     }
 }
 
@@ -211,12 +152,4 @@ fn reqwest_certificates(
     certificates: &[CertificateDer<'static>],
 ) -> Result<Vec<reqwest::Certificate>, RegistryError> {
     certificates.iter().map(|der| reqwest::Certificate::from_der(der).map_err(|e| setup(&e))).collect()
-}
-
-fn oci_certificates(certificates: &[CertificateDer<'static>]) -> Vec<Certificate> {
-    let der = |der: &CertificateDer<'static>| Certificate {
-        encoding: CertificateEncoding::Der,
-        data: der.to_vec(),
-    };
-    certificates.iter().map(der).collect()
 }

@@ -79,12 +79,13 @@ impl Http {
         }
     }
 
+    /// Stores a document; whether the registry lists it among the referrers of its subject.
     pub(super) async fn push_manifest(
         &self,
         reference: &ImageRef,
         media_type: MediaType,
         bytes: &[u8],
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let mut call = call(Method::PUT, reference, Access::Push)?;
         call.accept = None;
         call.follow = false;
@@ -93,9 +94,10 @@ impl Http {
         let digest = BlobDigest::of(bytes);
         if !response.status().is_success() {
             let error = self.refusal(&call, response, &reference.to_string()).await;
-            return self.kept(reference, digest, error).await;
+            return self.kept(reference, digest, error).await.map(|()| false);
         }
-        stored_as(&response, &reference.to_string(), digest)
+        stored_as(&response, &reference.to_string(), digest)?;
+        Ok(response.headers().contains_key("oci-subject"))
     }
 
     /// What it means that a tag is refused: it may be immutable, and then it names this already, or something else.

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Method, RequestBuilder, Response, Url};
 
@@ -16,6 +16,7 @@ use super::credential_places::Looked;
 use super::error::{Cause, Detail, RegistryError, Request, one_line};
 use super::holders::Holders;
 use super::realm::Realms;
+use super::referrers::WithoutReferrers;
 use super::retry::{Retry, is_passing, retry_after};
 use super::runtime::{sleep, within};
 use crate::model::Repository;
@@ -32,6 +33,7 @@ pub(super) struct Http {
     pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
+    pub(super) without_referrers: WithoutReferrers,
 }
 
 /// A request without a body, or with a small one.
@@ -44,6 +46,8 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<(&'a str, &'a [u8])>,
     /// The first byte wanted, where not the first of all.
     pub(super) range: Option<u64>,
+    /// The `ETag` of what is replaced; nothing else is.
+    pub(super) if_match: Option<String>,
     /// Whether redirects are followed (by the rules) or handed to the caller.
     pub(super) follow: bool,
 }
@@ -58,7 +62,8 @@ impl<'a> Call<'a> {
     ) -> Result<Self, RegistryError> {
         let root = root(repository)?;
         let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
-        Ok(Self { method, url, repository, access, accept: None, body: None, range: None, follow: true })
+        let (accept, body, range, if_match) = (None, None, None, None);
+        Ok(Self { method, url, repository, access, accept, body, range, if_match, follow: true })
     }
 
     pub(super) fn request(&self) -> Request {
@@ -138,6 +143,9 @@ impl Http {
             }
             if let Some(first) = call.range {
                 request = request.header(RANGE, format!("bytes={first}-"));
+            }
+            if let Some(etag) = &call.if_match {
+                request = request.header(IF_MATCH, etag);
             }
             if let Some((_, [])) = call.body {
                 // Some registries want a length even of nothing, which is not sent by itself.

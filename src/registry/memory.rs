@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::error::{Detail, RegistryError, Request};
 use super::holders::Holders;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::referrers::referring;
 use super::web::FileError;
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// Registries in memory, as strict as a real one: blobs are checked, and a manifest is refused while something that
 /// it names is missing. For tests of what uses a registry.
@@ -222,6 +223,21 @@ impl Registry for Memory {
             contents.tags.insert(tag.to_owned(), digest);
         }
         Ok(())
+    }
+
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError> {
+        let state = self.state();
+        let manifests =
+            state.repositories.get(repository).into_iter().flat_map(|found| found.manifests.values());
+        let rows = manifests.filter_map(|manifest| referring(manifest.media_type, &manifest.bytes));
+        Ok(rows
+            .filter(|(of, _)| *of == subject)
+            .filter_map(|(_, row)| serde_json::from_value(row).ok())
+            .collect())
     }
 
     fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {

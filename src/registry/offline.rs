@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::error::RegistryError;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// Registries that nobody may ask: everything is refused before a name is looked up.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +59,14 @@ impl Registry for Offline {
         _bytes: &[u8],
     ) -> Result<(), RegistryError> {
         refused(format!("a place for {reference}"))
+    }
+
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError> {
+        refused(format!("the list of what refers to {repository}@{subject}"))
     }
 
     fn file(

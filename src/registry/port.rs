@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::RegistryError;
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 
 /// A manifest or index, as the registry has it: its digest is that of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +96,20 @@ pub trait Registry: Send + Sync {
     ) -> Result<Pushed, RegistryError>;
 
     /// Stores a manifest or index under the key of `reference`, its tag or its digest. Everything that it names has
-    /// to be there. Repeating it changes nothing.
+    /// to be there, but for a `subject`, among whose referrers it is listed afterwards. Repeating it changes nothing.
     fn push_manifest(
         &self,
         reference: &ImageRef,
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<(), RegistryError>;
+
+    /// The manifests that name `subject` as theirs: signatures, SBOMs, statements. None where it is not there.
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError>;
 
     /// Tells that a repository holds these blobs: what is pushed to another one of its registry is mounted from it. What
     /// was pushed or pulled here is known without. Where it proves wrong the bytes are sent.

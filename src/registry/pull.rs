@@ -1,28 +1,17 @@
-//! Pulling blobs by one request each, whose every step elsewhere is judged by our rules, which oci-client would not do;
-//! listing tags by oci-client, behind our own first request, which gets the authorization.
+//! Pulling blobs by one request each, whose every step elsewhere is judged by our rules.
 
 use std::io::Write;
 use std::pin::pin;
 
 use futures_util::{Stream, StreamExt as _};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::token_cache::{RegistryToken, RegistryTokenType};
-use oci_client::{Reference, RegistryOperation};
 use reqwest::Method;
 use reqwest::header::CONTENT_RANGE;
 
-use super::auth::{Access, Grant};
-use super::error::{Cause, Detail, RegistryError, Request};
+use super::auth::Access;
+use super::error::{Cause, RegistryError, Request};
 use super::http::{Call, Http, is_passing_error, transport};
-use super::retry::is_passing;
 use super::runtime::{sleep, within};
 use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
-
-/// One page of tags.
-const PAGE: usize = 1000;
-/// More tags than this are not listed.
-const MOST_TAGS: usize = 1_000_000;
 
 /// A blob on its way, from one place or from several: what came so far is hashed and counted.
 pub(super) struct Arriving<'a> {
@@ -160,105 +149,10 @@ impl Http {
             Err(None) => Err(RegistryError::Broken { request, source: stalled() }),
         }
     }
-
-    pub(super) async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
-        let call = Call::new(Method::GET, repository, "tags/list?n=1", Access::Pull)?;
-        let first = self.send(&call).await?;
-        if !first.status().is_success() {
-            return Err(self.refusal(&call, first, &repository.to_string()).await);
-        }
-        drop(first);
-        let (client, reference) = self.oci_client(repository).await?;
-        let auth = RegistryAuth::Anonymous;
-        let mut tags = std::collections::BTreeSet::new();
-        let mut last: Option<String> = None;
-        // Registries cut pages as they like, so only a page that brings nothing new is the last one.
-        loop {
-            let page = client.list_tags(&reference, &auth, Some(PAGE), last.as_deref());
-            let page = within(self.patience.stall, page)
-                .await
-                .ok_or_else(|| RegistryError::Broken {
-                    request: Box::new(call.request()),
-                    source: stalled(),
-                })?
-                .map_err(|error| self.translate(&call, &repository.to_string(), error))?;
-            let known = tags.len();
-            last = page.tags.last().cloned();
-            tags.extend(page.tags);
-            if tags.len() == known || last.is_none() {
-                return Ok(tags.into_iter().collect());
-            }
-            if tags.len() > MOST_TAGS {
-                return Err(RegistryError::Protocol {
-                    request: Box::new(call.request()),
-                    reason: format!("more than {MOST_TAGS} tags"),
-                });
-            }
-        }
-    }
-
-    /// oci-client for a repository, with the authorization that our own request got.
-    async fn oci_client(
-        &self,
-        repository: &Repository,
-    ) -> Result<(oci_client::Client, Reference), RegistryError> {
-        let client = self.clients.oci(repository)?;
-        let reference = Reference::with_tag(
-            repository.authority().to_owned(),
-            repository.path().to_owned(),
-            "latest".to_owned(),
-        );
-        if let Some(grant) = self.auth.grant(repository, Access::Pull) {
-            let token = match grant {
-                Grant::Basic { user, password } => RegistryTokenType::Basic(user, password.0),
-                Grant::Bearer(token) => RegistryTokenType::Bearer(RegistryToken::Token { token: token.0 }),
-            };
-            // Without an entry here it does not look at its tokens at all.
-            client.store_auth_if_needed(repository.authority(), &RegistryAuth::Anonymous).await;
-            client.tokens.insert(&reference, RegistryOperation::Pull, token).await;
-        }
-        Ok((client, reference))
-    }
-
-    /// oci-client's errors in our words; its own hold addresses.
-    fn translate(&self, call: &Call<'_>, what: &str, error: OciDistributionError) -> RegistryError {
-        let request = Box::new(call.request());
-        let status = |status: u16, detail: Detail| {
-            let (request, detail) = (Box::new(call.request()), Box::new(detail));
-            match status {
-                401 | 403 => {
-                    let looked = Some(Box::new(self.auth.looked(call.repository)));
-                    RegistryError::Denied { request, status, detail, looked }
-                }
-                404 => RegistryError::NotFound { what: what.to_owned(), request, status, detail },
-                _ => RegistryError::Status { request, status, detail, wait: None },
-            }
-        };
-        match error {
-            OciDistributionError::RequestError(error) => transport(request, &call.url, &error),
-            OciDistributionError::UnauthorizedError { .. } => status(401, Detail::default()),
-            OciDistributionError::ServerError { code, .. } if is_passing(code) || code >= 400 => {
-                status(code, Detail::default())
-            }
-            other => RegistryError::Protocol { request, reason: reason_of(&other) },
-        }
-    }
 }
 
 fn path_of(blob: &Descriptor) -> String {
     format!("blobs/{}", blob.digest)
-}
-
-fn reason_of(error: &OciDistributionError) -> String {
-    match error {
-        OciDistributionError::RegistryError { envelope, .. } => {
-            let words = envelope.errors.iter().map(|error| format!("{:?} {}", error.code, error.message));
-            super::error::one_line(&words.collect::<Vec<_>>().join(", "))
-        }
-        OciDistributionError::DigestError(error) => super::error::one_line(&error.to_string()),
-        OciDistributionError::JsonError(_) => "it is not the JSON of this answer".to_owned(),
-        _ => "it is not as the protocol says".to_owned(),
-    }
 }
 
 fn stalled() -> Cause {

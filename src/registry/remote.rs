@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use super::auth::{Access, Auth};
 use super::clients::{Clients, Patience};
@@ -12,10 +13,11 @@ use super::mirrors::Mirrors;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::pull::Arriving;
 use super::realm::Realms;
+use super::referrers::{WithoutReferrers, referring};
 use super::retry::Retry;
 use super::runtime::Runtime;
 use super::sign_in::SignIn;
-use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
+use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType, RawDescriptor, Repository};
 use crate::system::Cancel;
 
 /// What a [`Remote`] is made of.
@@ -46,6 +48,8 @@ pub struct Remote {
     mirrors: Mirrors,
     runtime: Runtime,
     cancel: Cancel,
+    /// Held while a list of referrers is changed: two pushes of this process do not undo each other.
+    listing: Mutex<()>,
 }
 
 impl Remote {
@@ -68,8 +72,9 @@ impl Remote {
             holders: Holders::default(),
             retry,
             patience,
+            without_referrers: WithoutReferrers::default(),
         };
-        Self { http, mirrors, runtime: Runtime::default(), cancel }
+        Self { http, mirrors, runtime: Runtime::default(), cancel, listing: Mutex::default() }
     }
 
     /// Asks the registry to let us in, with `access` to the repository or to no repository in particular, and with what
@@ -175,7 +180,20 @@ impl Registry for Remote {
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<(), RegistryError> {
-        self.run(self.http.push_manifest(reference, media_type, bytes))
+        let listed = self.run(self.http.push_manifest(reference, media_type, bytes))?;
+        if let (false, Some((subject, row))) = (listed, referring(media_type, bytes)) {
+            let _turn = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.run(self.http.list_referrer(reference.repository(), subject, &row))?;
+        }
+        Ok(())
+    }
+
+    fn referrers(
+        &self,
+        repository: &Repository,
+        subject: BlobDigest,
+    ) -> Result<Vec<RawDescriptor>, RegistryError> {
+        self.run(self.http.referrers(repository, subject))
     }
 
     fn holds(&self, repository: &Repository, blobs: &BTreeSet<BlobDigest>) {

@@ -1,3 +1,4 @@
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,8 +40,33 @@ impl Cancel {
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
+    /// A reader that fails once the work is asked to stop.
+    pub fn watched<R: Read>(&self, reader: R) -> Watched<'_, R> {
+        Watched { reader, cancel: self }
+    }
     /// The flag itself, for a signal handler.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.asked)
+    }
+}
+
+/// A reader that fails once work is cancelled.
+#[derive(Debug)]
+pub struct Watched<'a, R> {
+    reader: R,
+    cancel: &'a Cancel,
+}
+
+impl<R> Watched<'_, R> {
+    /// The reader.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check().map_err(io::Error::other)?;
+        self.reader.read(buffer)
     }
 }

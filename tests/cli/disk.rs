@@ -166,3 +166,20 @@ fn an_output_that_cannot_be_written_to() {
         ");
     }
 }
+
+#[test]
+fn a_full_disk_under_a_copy() {
+    let env = with_noise();
+    let (from, disk) = (env.outside("from"), env.outside("disk"));
+    env.succeeds(&["build", "--output", &format!("oci:{}", from.display())]);
+    let from = format!("oci:{}", from.display());
+    for form in ["oci", "oci-archive"] {
+        let to = format!("{form}:{}/copy", disk.display());
+        let Some(ended) = on_disk(&env, "size=256k", "", &["copy", "--quiet", &from, &to]) else { return };
+        assert_eq!((ended.code, ended.stdout.as_str()), (5, ""), "{}", ended.stderr);
+        let said = without_names(&ended.stderr);
+        assert!(said.starts_with("error: cannot write [dir]/disk/copy"), "{said}");
+        assert!(said.contains("because: No space left on device (os error 28)"), "{said}");
+        assert!(said.contains("hint: free some space, or write to another disk"), "{said}");
+    }
+}

@@ -7,6 +7,7 @@ mod bases;
 mod builders;
 mod cache;
 mod closure;
+mod copy;
 mod disk;
 mod elsewhere;
 mod env;
@@ -14,6 +15,8 @@ mod env;
 #[allow(dead_code, reason = "faults are not played here")]
 mod fake;
 mod fresh;
+mod graph;
+mod inspect;
 #[path = "../registry/keeping.rs"]
 mod keeping;
 mod lock;

@@ -1,6 +1,6 @@
 //! The script of a registry that keeps what it is given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use imgpack::model::BlobDigest;
 
@@ -65,23 +65,26 @@ fn script_with(mounts: Mounts) -> impl FnMut(&Asked) -> Reply + Send + 'static {
         if let Some((repository, digest)) = path.split_once("/blobs/") {
             return found(blobs.get(&(repository.to_owned(), digest.to_owned())));
         }
-        let (repository, name) = path.split_once("/manifests/").unwrap();
+        // It keeps no lists of referrers.
+        let Some((repository, name)) = path.split_once("/manifests/") else { return Reply::status(404) };
         let key = (repository.to_owned(), name.to_owned());
         if asked.method != "PUT" {
             let Some((kind, bytes)) = manifests.get(&key) else { return Reply::status(404) };
             let digest = BlobDigest::of(bytes);
             return found(Some(bytes)).with("Content-Type", kind).with("Docker-Content-Digest", digest);
         }
-        let text = String::from_utf8(asked.body.clone()).unwrap();
-        let named: BTreeSet<String> =
-            text.split('"').filter(|part| part.starts_with("sha256:")).map(str::to_owned).collect();
-        let is_index = text.contains("\"manifests\"");
-        let is_there = |digest: &String| {
-            let key = (repository.to_owned(), digest.clone());
-            if is_index { manifests.contains_key(&key) } else { blobs.contains_key(&key) }
+        let document: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+        let is_there = |row: &serde_json::Value| {
+            let key = (repository.to_owned(), row["digest"].as_str().unwrap().to_owned());
+            blobs.contains_key(&key) || manifests.contains_key(&key)
         };
-        // Annotations name digests of other repositories; foreign layers are elsewhere.
-        if !text.contains("\"annotations\"") && !text.contains(".foreign.") && !named.iter().all(is_there) {
+        let is_foreign = |row: &serde_json::Value| {
+            row["mediaType"].as_str().is_some_and(|kind| kind.contains(".foreign."))
+        };
+        // What a manifest refers to need not be there; foreign layers are elsewhere.
+        let named =
+            [&document["layers"], &document["manifests"]].into_iter().filter_map(|rows| rows.as_array());
+        if !named.flatten().chain(document.get("config")).all(|row| is_foreign(row) || is_there(row)) {
             return Reply::status(400).and_body(r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#);
         }
         let digest = BlobDigest::of(&asked.body);

@@ -250,6 +250,38 @@ fn tags_are_listed_page_by_page() {
 }
 
 #[test]
+fn links_lead_from_page_to_page() {
+    let server = Fake::start(|asked| match asked.target.as_str() {
+        "/v2/acme/web/tags/list?n=1000" => Reply::body(r#"{"tags":["c","a","not a tag"]}"#)
+            .with("Link", "</v2/acme/web/tags/list?page=2>; rel=\"next\""),
+        "/v2/acme/web/tags/list?page=2" => Reply::body(r#"{"tags":["b"]}"#),
+        other => Reply::status(500).and_body(other.to_owned()),
+    });
+    assert_eq!(anonymous().tags(&repository(&server)).unwrap(), ["a", "b", "c"]);
+    // Whoever links has no other way to name a page.
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[test]
+fn a_list_does_not_lead_to_another_host() {
+    for link in ["<http://127.0.0.1:1/v2/x>; rel=next", "<https://registry.example/v2/x>; rel=next"] {
+        let server = Fake::start(move |_| Reply::body(r#"{"tags":["a"]}"#).with("Link", link));
+        let error = told(&anonymous().tags(&repository(&server)).unwrap_err());
+        assert!(error.contains("and the next page of a list is the registry's own"), "{error}");
+        assert_eq!(server.lines().len(), 1);
+    }
+}
+
+#[test]
+fn a_list_without_end_ends() {
+    let server = Fake::start(|asked| {
+        Reply::body(r#"{"tags":["a"]}"#).with("Link", format!("<{}>; rel=next", asked.target))
+    });
+    assert_eq!(anonymous().tags(&repository(&server)).unwrap(), ["a"]);
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[test]
 fn lists_that_are_none_are_named() {
     for (reply, expected) in [
         (

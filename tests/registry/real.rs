@@ -154,6 +154,64 @@ fn images_go_into_a_real_registry_and_come_back() {
     }
 }
 
+/// Pushes an image and two that refer to it, and asks for them.
+fn referrers_are_listed(registry: &Server) {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = registry.repository("acme/web");
+    let image = image(repository.clone(), directory.path(), b"hello", &["v1"]);
+    let subject = image.root.digest();
+    let job = PushJob::new(vec![image], 4);
+    let remote = anonymous();
+    let done = push(&remote, &job, &());
+    assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
+    assert_eq!(remote.referrers(&repository, subject).unwrap(), []);
+    let empty: Arc<[u8]> = b"{}".as_slice().into();
+    let mut pushed = Vec::new();
+    for kind in ["application/spdx+json", "application/vnd.example.signature"] {
+        let config = serde_json::json!({
+            "mediaType": "application/vnd.oci.empty.v1+json", "digest": Descriptor::of(MediaType::Bytes, &empty).digest, "size": 2,
+        });
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OciManifest, "artifactType": kind, "config": config,
+            "layers": [config], "subject": { "mediaType": MediaType::OciIndex, "digest": subject, "size": 1 },
+        });
+        let root = Manifest {
+            media_type: MediaType::OciManifest,
+            bytes: serde_json::to_vec(&manifest).unwrap().into(),
+        };
+        pushed.push(root.digest());
+        let blobs = vec![(Descriptor::of(MediaType::Bytes, &empty), BlobSource::Bytes(empty.clone()))];
+        let referrer =
+            ImagePush { repository: repository.clone(), tags: Vec::new(), root, children: Vec::new(), blobs };
+        let job = PushJob::new(vec![referrer], 1);
+        let done = push(&remote, &job, &());
+        assert!(done.is_ok(), "{}", told(&done.unwrap_err()));
+    }
+    let mut listed = remote.referrers(&repository, subject).unwrap();
+    listed.sort_by_key(|row| pushed.iter().position(|digest| *digest == row.digest));
+    assert_eq!(listed.iter().map(|row| row.digest).collect::<Vec<_>>(), pushed);
+    // go-containerregistry's registry says the config's type instead.
+    let said = listed[0].artifact_type.as_deref();
+    assert!(
+        [Some("application/spdx+json"), Some("application/vnd.oci.empty.v1+json")].contains(&said),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_real_registry_without_referrers_has_their_list() {
+    let Some(registry) = started(Wants::Nothing) else { return };
+    referrers_are_listed(&registry);
+}
+
+#[test]
+fn a_real_registry_with_referrers_is_asked_for_them() {
+    if skipped("oci-registry") {
+        return;
+    }
+    referrers_are_listed(&Server::oci());
+}
+
 #[test]
 fn a_password_opens_a_real_registry() {
     let Some(registry) = started(Wants::Password) else { return };

@@ -4,9 +4,8 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::error::BaseError;
-use super::import::Import;
-use crate::system::{IoError, fs};
+use super::cancel::{Cancel, Cancelled};
+use super::fs::{self, IoError};
 use crate::tar::{self, MemberKind, Packing, TarError, TarReader};
 
 /// Most members of an image archive.
@@ -21,7 +20,7 @@ const LINK_LIMIT: usize = 8;
 /// Nothing is unpacked: members are places in the file, so no path in it can lead anywhere. A compressed archive is first
 /// uncompressed into a temporary file without a name.
 #[derive(Debug)]
-pub(super) struct ArchiveFile {
+pub struct ArchiveFile {
     file: File,
     members: BTreeMap<String, Place>,
 }
@@ -32,14 +31,29 @@ enum Place {
     Link(String),
 }
 
+/// Why a file cannot be read as the archive of an image.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFileError {
+    /// It cannot be read at all.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// It is no tar, or a damaged one.
+    #[error(transparent)]
+    Tar(TarError),
+    /// The work was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
 impl ArchiveFile {
-    pub(super) fn open(import: &Import<'_>, path: &Path) -> Result<Self, BaseError> {
-        let broken = |source: TarError| match import.cancel.check() {
-            Ok(()) => BaseError::Archive { base: import.base.to_owned(), source },
+    /// Opens the archive and finds its members.
+    pub fn open(path: &Path, cancel: &Cancel) -> Result<Self, ArchiveFileError> {
+        let broken = |source: TarError| match cancel.check() {
+            Ok(()) => ArchiveFileError::Tar(source),
             Err(cancelled) => cancelled.into(),
         };
         let mut file = fs::open(path)?;
-        let (packing, mut tar) = tar::open_packed(import.watched(&file)).map_err(broken)?;
+        let (packing, mut tar) = tar::open_packed(cancel.watched(&file)).map_err(broken)?;
         if packing == Packing::Plain {
             drop(tar);
         } else {
@@ -54,19 +68,19 @@ impl ArchiveFile {
             file = unpacked;
         }
         let start = Window { file: &file, position: 0, end: u64::MAX };
-        let members = index(import, start).map_err(broken)?;
+        let members = index(cancel, start).map_err(broken)?;
         Ok(Self { file, members })
     }
 
     /// Opens the file `name`, links inside the archive followed. `None` where it is not there.
-    pub(super) fn read(&self, name: &str) -> Option<BufReader<Window<'_>>> {
+    pub fn read(&self, name: &str) -> Option<BufReader<Window<'_>>> {
         let (position, size) = self.place(name)?;
         let end = position.saturating_add(size);
         Some(BufReader::with_capacity(64 * 1024, Window { file: &self.file, position, end }))
     }
 
-    /// Length of the file `name`.
-    pub(super) fn size(&self, name: &str) -> Option<u64> {
+    /// Length in bytes of the file `name`.
+    pub fn size(&self, name: &str) -> Option<u64> {
         self.place(name).map(|(_, size)| size)
     }
 
@@ -82,8 +96,8 @@ impl ArchiveFile {
     }
 }
 
-fn index(import: &Import<'_>, start: Window<'_>) -> Result<BTreeMap<String, Place>, TarError> {
-    let mut reader = TarReader::new(import.watched(BufReader::with_capacity(64 * 1024, start)));
+fn index(cancel: &Cancel, start: Window<'_>) -> Result<BTreeMap<String, Place>, TarError> {
+    let mut reader = TarReader::new(cancel.watched(BufReader::with_capacity(64 * 1024, start)));
     let mut members = BTreeMap::new();
     while let Some(member) = reader.next_member()? {
         if members.len() >= MEMBER_LIMIT {
@@ -131,7 +145,7 @@ fn normalise(directory: &str, path: &str) -> Option<String> {
 
 /// A range of a file, with a position of its own.
 #[derive(Debug)]
-pub(super) struct Window<'a> {
+pub struct Window<'a> {
     file: &'a File,
     position: u64,
     end: u64,
