@@ -175,6 +175,7 @@ fn json(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> Value {
         Asked::Token { realm } => json!({ "wants": "token", "realm": realm }),
     });
     json!({
+        "schemaVersion": 1,
         "subject": subject.to_string(),
         "registry": subject.registry(),
         "address": subject.address(),

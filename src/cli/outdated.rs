@@ -81,5 +81,5 @@ fn json(standings: &[Standing]) -> String {
             })
         })
         .collect();
-    format!("{:#}\n", json!({ "rows": rows }))
+    format!("{:#}\n", json!({ "schemaVersion": 1, "rows": rows }))
 }

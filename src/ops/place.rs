@@ -90,6 +90,15 @@ impl Target {
 }
 
 fn reference(text: &str) -> Result<ImageRef, Error> {
+    let has_host =
+        text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost");
+    let archive = !has_host && [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end));
+    if archive || text.starts_with(['/', '.', '~']) {
+        return Err(Error::usage_with_hint(
+            format!("`{}` is a path, and does not say of what", text.escape_debug()),
+            "write oci:DIR for a layout, oci-archive:FILE or docker-archive:FILE for an archive",
+        ));
+    }
     text.parse::<ImageRef>().map_err(|error| ErrorKind::from(error).into())
 }
 
@@ -145,6 +154,11 @@ mod tests {
             };
             assert_eq!(found, expected, "{text}");
         }
+        for text in ["/tmp/x.tar", "./out", "x.tar", "in/x.tgz", "../x:v1"] {
+            let error = Source::parse(text).unwrap_err();
+            assert_eq!(error.kind.to_string(), format!("`{text}` is a path, and does not say of what"));
+        }
+        assert!(Source::parse("ghcr.io/acme/x.tar").is_ok());
         for (text, message) in [
             ("web:v1", "`web:v1` names no registry to copy to"),
             ("acme/web", "`acme/web` names no registry to copy to"),
