@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::args::Format;
 use super::failure::{self, Exit, Tails};
-use super::progress::Mode;
 use super::run::{Settings, print};
 use crate::lock::{LOCK_FILE, short};
 use crate::ops::error::Error;
@@ -28,7 +27,7 @@ pub(super) fn run(settings: &Settings, arguments: &OutdatedArguments) -> Result<
     settings.use_mirrors(&workspace);
     let specs = workspace.select_every(&[]).map_err(|error| one(error.into()))?;
     let (standings, errors) =
-        settings.with_machine(root, None, Mode::Quiet, |machine| outdated(machine, specs)).map_err(one)?;
+        settings.with_machine(root, None, settings.mode(), |machine| outdated(machine, specs)).map_err(one)?;
     let behind = standings.iter().any(|standing| standing.now != Now::Same);
     match arguments.format {
         Format::Json => print(&json(&standings)).map_err(one)?,

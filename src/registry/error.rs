@@ -408,8 +408,8 @@ impl RegistryError {
             Self::Status { status: 429, .. } => {
                 Some("the registry limits requests; log in, or try later".into())
             }
-            Self::Status { status: 405, request, .. } if request.method == "POST" => Some(format!(
-                "{} takes no pushes: it is read-only, or a cache of another registry",
+            Self::Status { status: 405 | 501, request, .. } if request.method == "POST" => Some(format!(
+                "{} takes no pushes: it is read-only, a cache of another registry, or no registry",
                 request.repository.registry()
             )),
             Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
