@@ -26,8 +26,9 @@ pub(super) fn run(settings: &Settings, arguments: &OutdatedArguments) -> Result<
     let workspace = Settings::load(&root, &[]).map_err(one)?;
     settings.use_workspace(&workspace);
     let specs = workspace.select_every(&[]).map_err(|error| one(error.into()))?;
-    let (standings, errors) =
-        settings.with_machine(root, None, settings.mode(), |machine| outdated(machine, specs)).map_err(one)?;
+    let (standings, errors) = settings
+        .with_machine(root, None, settings.mode(), |machine| outdated(machine, specs))
+        .map_err(one)?;
     let behind = standings.iter().any(|standing| standing.now != Now::Same);
     match arguments.format {
         Format::Json => print(&json(&standings)).map_err(one)?,
