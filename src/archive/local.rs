@@ -48,17 +48,17 @@ pub enum LocalError {
         reason: String,
     },
     /// No image of that name.
-    #[error("{place} has no image {name}{}", listed(found))]
+    #[error("{place} has no image{name}{}", listed(", only", found))]
     NoImage {
         /// Where.
         place: String,
-        /// What was asked for.
+        /// What was asked for, in backticks after a blank; empty where nothing was.
         name: String,
         /// What is there.
         found: Vec<String>,
     },
     /// More than one.
-    #[error("{place} has several images{}", listed(found))]
+    #[error("{place} has several images{}", listed(":", found))]
     Several {
         /// Where.
         place: String,
@@ -88,14 +88,14 @@ pub enum LocalError {
     Cancelled(#[from] Cancelled),
 }
 
-fn listed(found: &[String]) -> String {
+fn listed(before: &str, found: &[String]) -> String {
     if found.is_empty() {
         return String::new();
     }
     let found: Vec<String> = found.iter().map(|name| name.replace(char::is_control, "\u{fffd}")).collect();
     let more = found.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!(": {}{more}", found[..found.len().min(NAMED)].join(", "))
+    format!("{before} {}{more}", found[..found.len().min(NAMED)].join(", "))
 }
 
 impl LocalError {
@@ -272,7 +272,11 @@ impl LocalImage {
                 Ok(image)
             }
             [] => {
-                let name = name.map_or_else(String::new, |name| format!("`{}`", name.escape_debug()));
+                let name = name.map_or_else(String::new, |name| format!(" `{}`", name.escape_debug()));
+                let names = |(entry, names): &(RawDescriptor, Vec<String>)| {
+                    if names.is_empty() { vec![entry.digest.to_string()] } else { names.clone() }
+                };
+                let found = images.iter().flat_map(names).collect();
                 Err(LocalError::NoImage { place: image.place, name, found })
             }
             several => {
@@ -305,7 +309,7 @@ impl LocalImage {
         let item = match chosen.as_slice() {
             [one] => *one,
             [] => {
-                let name = name.map_or_else(String::new, |name| format!("`{}`", name.escape_debug()));
+                let name = name.map_or_else(String::new, |name| format!(" `{}`", name.escape_debug()));
                 return Err(LocalError::NoImage { place, name, found });
             }
             _ => return Err(LocalError::Several { place, found }),
@@ -491,7 +495,7 @@ fn small(place: &str, files: &Files, name: &str, limit: u64) -> Result<Option<Ve
     let Some(reader) = reader(files, name)? else { return Ok(None) };
     let document = |reason: String| LocalError::Document {
         place: place.to_owned(),
-        what: format!("`{}`", name.escape_debug()),
+        what: format!(" `{}`", name.escape_debug()),
         reason,
     };
     let mut bytes = Vec::new();

@@ -100,9 +100,10 @@ impl FilesError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Base(error) => error.hint(),
-            Self::Missing { above, .. } => {
-                Some(format!("of that path it has {}", above.as_deref().unwrap_or("nothing")))
-            }
+            Self::Missing { above, .. } => Some(above.as_ref().map_or_else(
+                || "nothing of that path is in it".to_owned(),
+                |above| format!("of that path it has {above}"),
+            )),
             Self::Special { .. } => Some("leave it out with `exclude`".to_owned()),
             Self::Outside { .. } => {
                 Some("leave it out with `exclude`, or copy a directory that holds both".to_owned())

@@ -15,7 +15,7 @@ use super::outdated::OutdatedArguments;
 
 /// Small, reproducible, multi-arch container images of a whole repository, without a daemon.
 #[derive(Debug, Parser)]
-#[command(name = "imgpack", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "imgpack", version, max_term_width = 80)]
 pub(super) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Build images, and put them into layouts, archives, an engine or a registry
+    /// Build images into layouts, archives, an engine or a registry
     Build(BuildArguments),
     /// Show which layers a build would make, from which inputs
     Plan(PlanArguments),
@@ -43,7 +43,7 @@ pub(super) enum Command {
     Lock(LockArguments),
     /// Show which rows of imgpack.lock are behind what there is now
     Outdated(OutdatedArguments),
-    /// Put together and tag images whose platforms were built on different runners
+    /// Put together and tag images that were built on several runners
     Merge(MergeArguments),
     /// Check every spec of the workspace
     Check(CheckArguments),
@@ -55,7 +55,7 @@ pub(super) enum Command {
     Inspect(super::inspect::InspectArguments),
     /// Count, prune and check what is kept from builds
     Cache(CacheArguments),
-    /// Show which credentials are used for a registry, log in to one and out of it
+    /// Show, keep and forget credentials for registries
     Auth(super::auth::AuthArguments),
 }
 
@@ -75,7 +75,7 @@ impl Command {
 /// Which images.
 #[derive(Debug, Args)]
 pub(super) struct Selection {
-    /// What to build, as service[/image][@variant] [default: every service]
+    /// Which images, as service[/image][@variant] [default: every service]
     #[arg(value_name = "IDENTITY")]
     pub(super) identities: Vec<Identity>,
 
@@ -298,9 +298,9 @@ fn age(text: &str) -> Result<Duration, &'static str> {
 /// Forms of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    // For people. No `///`: clap would show it, and every option on three lines.
     Text,
-    /// For machines.
+    // For machines.
     Json,
 }
 

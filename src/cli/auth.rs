@@ -178,6 +178,7 @@ fn json(subject: &Subject, address: &str, looked: &Looked, answer: Option<&SignI
         Asked::Token { realm } => json!({ "wants": "token", "realm": realm }),
     });
     json!({
+        "schemaVersion": 1,
         "subject": subject.to_string(),
         "registry": subject.registry(),
         "address": address,

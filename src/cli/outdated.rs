@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::args::Format;
 use super::failure::{self, Exit, Tails};
-use super::progress::Mode;
 use super::run::{Settings, print};
 use crate::lock::{LOCK_FILE, short};
 use crate::ops::error::Error;
@@ -27,8 +26,9 @@ pub(super) fn run(settings: &Settings, arguments: &OutdatedArguments) -> Result<
     let workspace = Settings::load(&root, &[]).map_err(one)?;
     settings.use_workspace(&workspace);
     let specs = workspace.select_every(&[]).map_err(|error| one(error.into()))?;
-    let (standings, errors) =
-        settings.with_machine(root, None, Mode::Quiet, |machine| outdated(machine, specs)).map_err(one)?;
+    let (standings, errors) = settings
+        .with_machine(root, None, settings.mode(), |machine| outdated(machine, specs))
+        .map_err(one)?;
     let behind = standings.iter().any(|standing| standing.now != Now::Same);
     match arguments.format {
         Format::Json => print(&json(&standings)).map_err(one)?,
@@ -81,5 +81,5 @@ fn json(standings: &[Standing]) -> String {
             })
         })
         .collect();
-    format!("{:#}\n", json!({ "rows": rows }))
+    format!("{:#}\n", json!({ "schemaVersion": 1, "rows": rows }))
 }

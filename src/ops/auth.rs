@@ -29,9 +29,12 @@ impl Subject {
             ));
         }
         // A repository below it, so that nothing is taken for a short name of Docker Hub.
-        let repository: Repository = format!("{text}/x")
-            .parse()
-            .map_err(|_| Error::usage(format!("`{text}` is neither a registry nor a namespace of one")))?;
+        let repository: Repository = format!("{text}/x").parse().map_err(|_| {
+            Error::usage_with_hint(
+                format!("`{text}` is neither a registry nor a namespace of one"),
+                "write it like ghcr.io or ghcr.io/acme, in small letters and without a tag",
+            )
+        })?;
         let path = if text == host { "" } else { repository.path().strip_suffix("/x").unwrap_or_default() };
         Ok(Self { path: path.to_owned(), repository })
     }

@@ -90,6 +90,32 @@ impl Target {
 }
 
 fn reference(text: &str) -> Result<ImageRef, Error> {
+    let has_host =
+        text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost");
+    let archive = !has_host && [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end));
+    if archive || text.starts_with(['/', '.', '~']) {
+        return Err(Error::usage_with_hint(
+            format!("`{}` is a path, and does not say of what", text.escape_debug()),
+            "write oci:DIR for a layout, oci-archive:FILE or docker-archive:FILE for an archive",
+        ));
+    }
+    // As other tools write it; a user in it may come with a password, which is not shown.
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let host = rest.find('/').unwrap_or(rest.len());
+        let bare = rest[..host].rfind('@').map_or(rest, |at| &rest[at + 1..]).escape_debug();
+        return Err(Error::usage_with_hint(
+            format!("`{}://{bare}` begins with a scheme, and references have none", scheme.escape_debug()),
+            format!("write {bare}"),
+        ));
+    }
+    // Docker Hub has no such images; `auth` reads it the same way.
+    let host = text.split(':').next().unwrap_or_default();
+    if !text.contains(['/', '@']) && (host.contains('.') || host == "localhost") {
+        return Err(Error::usage_with_hint(
+            format!("`{}` is a registry, and names no image of it", text.escape_debug()),
+            format!("write {}/PATH:TAG", text.escape_debug()),
+        ));
+    }
     text.parse::<ImageRef>().map_err(|error| ErrorKind::from(error).into())
 }
 
@@ -145,6 +171,20 @@ mod tests {
             };
             assert_eq!(found, expected, "{text}");
         }
+        for text in ["/tmp/x.tar", "./out", "x.tar", "in/x.tgz", "../x:v1"] {
+            let error = Source::parse(text).unwrap_err();
+            assert_eq!(error.kind.to_string(), format!("`{text}` is a path, and does not say of what"));
+        }
+        assert!(Source::parse("ghcr.io/acme/x.tar").is_ok());
+        for (text, said) in [
+            ("docker://ghcr.io/a/b:v1", "begins with a scheme, and references have none"),
+            ("ghcr.io", "is a registry, and names no image of it"),
+            ("localhost:5000", "is a registry, and names no image of it"),
+        ] {
+            assert_eq!(Source::parse(text).unwrap_err().kind.to_string(), format!("`{text}` {said}"));
+        }
+        let error = Source::parse("https://me:geheim@r.example/a").unwrap_err().kind.to_string();
+        assert!(error.starts_with("`https://r.example/a` begins"), "{error}");
         for (text, message) in [
             ("web:v1", "`web:v1` names no registry to copy to"),
             ("acme/web", "`acme/web` names no registry to copy to"),

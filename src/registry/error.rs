@@ -392,16 +392,25 @@ impl RegistryError {
             }
             Self::Denied { request, looked: Some(looked), .. } => Some(denied_hint(request, looked)),
             Self::NotFound { request, .. } => {
-                Some(format!("`{}` may be misspelt, or not be pushed yet", request.repository))
+                let tag = request.url.rsplit_once("/manifests/").map(|(_, tag)| tag);
+                let tag = tag.filter(|tag| !tag.contains(':')).map(|tag| format!(" or its tag `{tag}`"));
+                Some(format!(
+                    "`{}`{} may be misspelt, or not be pushed yet",
+                    request.repository,
+                    tag.unwrap_or_default()
+                ))
             }
+            Self::Login { sent: true, .. } => Some(
+                "user or password are wrong, or the registry wants an access token in place of the password".into(),
+            ),
             Self::Status { wait: Some(wait), .. } => {
                 Some(format!("the registry asks to come back in {} s", wait.as_secs()))
             }
             Self::Status { status: 429, .. } => {
                 Some("the registry limits requests; log in, or try later".into())
             }
-            Self::Status { status: 405, request, .. } if request.method == "POST" => Some(format!(
-                "{} takes no pushes: it is read-only, or a cache of another registry",
+            Self::Status { status: 405 | 501, request, .. } if request.method == "POST" => Some(format!(
+                "{} takes no pushes: it is read-only, a cache of another registry, or no registry",
                 request.repository.registry()
             )),
             Self::Address { request, reason, .. } if *reason == HTTP_ADDRESS => Some(format!(
@@ -445,7 +454,7 @@ fn denied_hint(request: &Request, looked: &Looked) -> String {
     let repository = &request.repository;
     if let Some(used) = looked.used() {
         return format!(
-            "{used} was used; it may have expired, or not be allowed to {} {}",
+            "{used} was used; it may be wrong or expired, or not be allowed to {} {}",
             if matches!(request.method, "GET" | "HEAD") { "read" } else { "write" },
             repository.path()
         );
@@ -529,11 +538,11 @@ mod tests {
             ),
             (
                 vec![(file(), Outcome::NoEntry), (file(), used(Some("the entry `ghcr.io`")))],
-                "the entry `ghcr.io` of /h/config.json was used; it may have expired, or not be allowed to write acme/web",
+                "the entry `ghcr.io` of /h/config.json was used; it may be wrong or expired, or not be allowed to write acme/web",
             ),
             (
                 vec![(Place::GitHub, used(None))],
-                "GITHUB_TOKEN of this GitHub Actions job was used; it may have expired, or not be allowed to write \
+                "GITHUB_TOKEN of this GitHub Actions job was used; it may be wrong or expired, or not be allowed to write \
                  acme/web",
             ),
         ] {

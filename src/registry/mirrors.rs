@@ -95,6 +95,15 @@ impl Mirrors {
         Ok(())
     }
 
+    /// Tells once of each registry that cannot be reached, and whose mirrors are believed what a tag is, also for the lock.
+    pub(super) fn stand_in(&self, repository: &Repository) {
+        let registry = repository.registry();
+        // With a slash at its end it is no name of a mirror.
+        if let Some(tell) = self.tell.as_ref().filter(|_| self.passed().told.insert(format!("{registry}/"))) {
+            tell(&format!("{registry} cannot be reached; what its tags are, its mirrors are asked"));
+        }
+    }
+
     fn passed(&self) -> MutexGuard<'_, Passed> {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }

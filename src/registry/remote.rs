@@ -210,6 +210,7 @@ impl Registry for Remote {
     fn resolve_at_source(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
         match self.run(self.http.resolve(reference)) {
             Err(RegistryError::Unreachable { .. }) if !self.mirrors.of(reference.repository()).is_empty() => {
+                self.mirrors.stand_in(reference.repository());
                 self.resolve(reference)
             }
             result => result,

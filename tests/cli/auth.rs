@@ -147,6 +147,7 @@ fn every_place_is_explained() {
         }
       ],
       "registry": "ghcr.io",
+      "schemaVersion": 1,
       "sent": {
         "form": "password",
         "user": "user"
@@ -172,6 +173,7 @@ fn a_login_is_checked_kept_and_forgotten() {
     assert_snapshot!(shown(told(&env, &login, "wrong\n")), @r"
     4
     error: [registry] does not take these credentials: GET http://[registry]/v2/ was answered with 401: UNAUTHORIZED, authentication required
+    hint: user or password are wrong, or the registry wants an access token in place of the password
     ");
     assert!(!env.outside("auth").exists());
     assert_snapshot!(shown(told(&env, &login, "geheim\n")), @r"

@@ -393,7 +393,7 @@ fn what_is_no_image_is_named() {
     error: oci:[dir]/in has several images: ghcr.io/acme/web:v1, v2
     hint: name one of them, like oci:[dir]/in:ghcr.io/acme/web:v1
     ");
-    assert_snapshot!(said(2, "oci:DIR/in:v3", &out), @"error: oci:[dir]/in has no image `v3`: ghcr.io/acme/web:v1, v2");
+    assert_snapshot!(said(2, "oci:DIR/in:v3", &out), @"error: oci:[dir]/in has no image `v3`, only ghcr.io/acme/web:v1, v2");
     assert_snapshot!(said(2, "oci:DIR/in:v1", "oci:DIR/empty/x:v1"), @r"
     error: `oci:[dir]/empty/x:v1` has a colon in its path
     hint: name the image with --tag v1
@@ -411,7 +411,7 @@ fn what_is_no_image_is_named() {
     let said = env.fails(4, &["copy", &format!("{}/x:v1", server.address), &out]);
     assert_snapshot!(said.replace(&server.address.to_string(), "[registry]"), @r"
     error: [registry]/x:v1 is not there: GET http://[registry]/v2/x/manifests/v1 was answered with 404
-    hint: `[registry]/x` may be misspelt, or not be pushed yet
+    hint: `[registry]/x` or its tag `v1` may be misspelt, or not be pushed yet
     ");
 }
 

@@ -208,7 +208,7 @@ fn what_an_image_cannot_give_is_told() {
     error: app (linux/amd64, linux/arm64): buildspecs/app.yaml:3:5: image:[registry]/acme/tool:latest has no file below /opt/tool that is taken
     hint: `include` and `exclude` are relative to `path`
     error: app (linux/amd64, linux/arm64): buildspecs/app.yaml:3:5: [registry]/acme/tool:latest2 is not there: GET http://[registry]/v2/acme/tool/manifests/latest2 was answered with 404
-    hint: `[registry]/acme/tool` may be misspelt, or not be pushed yet
+    hint: `[registry]/acme/tool` or its tag `latest2` may be misspelt, or not be pushed yet
     ");
 }
 

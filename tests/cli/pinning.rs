@@ -261,7 +261,8 @@ fn a_base_is_locked_and_upgraded() {
           "outdated": true,
           "pinned": "[one]"
         }
-      ]
+      ],
+      "schemaVersion": 1
     }
     "#);
     assert_eq!(pinned(&read(&env).unwrap(), &bases.reference()), Some(&*bases.one), "nothing is changed");

@@ -411,7 +411,7 @@ fn what_is_wrong_with_a_base_of_a_registry_is_said() {
     };
     assert_snapshot!(said(4, "nothing"), @r"
     error: app (linux/amd64): [registry]/wild:nothing is not there: GET http://[registry]/v2/wild/manifests/nothing was answered with 404: NOT_THERE
-    hint: `[registry]/wild` may be misspelt, or not be pushed yet
+    hint: `[registry]/wild` or its tag `nothing` may be misspelt, or not be pushed yet
     ");
     assert_snapshot!(said(4, "gone"), @r"
     error: app (linux/amd64): cannot get the blob sha256:… of [registry]/wild:gone

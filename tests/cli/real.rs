@@ -175,7 +175,7 @@ fn a_registry_that_takes_no_pushes() {
     let said = world.env.fails(4, &["build", "web", "--push", "--quiet"]).replace(&world.host, "[registry]");
     assert_snapshot!(said, @r"
     error: POST http://[registry]/v2/acme/web/blobs/uploads/ was answered with 405
-    hint: [registry] takes no pushes: it is read-only, or a cache of another registry
+    hint: [registry] takes no pushes: it is read-only, a cache of another registry, or no registry
     ");
 }
 

@@ -111,10 +111,10 @@ fn wrong_credentials() {
             hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/base` shows where they are looked for
             --
             error: 127.0.0.1:[port] refuses access to acme/web: HEAD http://127.0.0.1:[port]/v2/acme/web/manifests/latest was answered with 401
-            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/web
+            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may be wrong or expired, or not be allowed to read acme/web
             --
             error: app (linux/amd64, linux/arm64): 127.0.0.1:[port] refuses access to acme/base: GET http://127.0.0.1:[port]/v2/acme/base/manifests/1 was answered with 401: UNAUTHORIZED, authentication required
-            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/base
+            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may be wrong or expired, or not be allowed to read acme/base
             "),
             _ => assert_snapshot!(all, @r"
             error: 127.0.0.1:[port] refuses access to acme/web: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
@@ -124,10 +124,10 @@ fn wrong_credentials() {
             hint: there are no credentials for it; `imgpack auth login 127.0.0.1:[port]` keeps some, `imgpack auth explain 127.0.0.1:[port]/acme/base` shows where they are looked for
             --
             error: 127.0.0.1:[port] refuses access to acme/web: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
-            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/web
+            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may be wrong or expired, or not be allowed to read acme/web
             --
             error: app (linux/amd64, linux/arm64): 127.0.0.1:[port] refuses access to acme/base: GET http://127.0.0.1:[port]/token was answered with 401: UNAUTHORIZED, authentication required
-            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may have expired, or not be allowed to read acme/base
+            hint: the entry `127.0.0.1:[port]` of [dir]/docker/config.json was used; it may be wrong or expired, or not be allowed to read acme/base
             "),
         }
     }

@@ -13,7 +13,9 @@ fn nothing_to_do_is_help() {
     assert!(ended.stderr.contains("Usage: imgpack [OPTIONS] <COMMAND>"), "{}", ended.stderr);
     let help = Env::bare().succeeds(&["build", "--help"]);
     assert!(help.stdout.contains("--output <FORM:PATH>"), "{}", help.stdout);
-    assert!(help.stdout.lines().all(|line| line.chars().count() <= 100), "{}", help.stdout);
+    assert_eq!(Env::bare().succeeds(&["help", "build"]).stdout, help.stdout);
+    assert!(Env::bare().succeeds(&["help"]).stdout.contains("auth      Show, keep and forget"));
+    assert!(help.stdout.lines().all(|line| line.chars().count() <= 80), "{}", help.stdout);
     assert_eq!(
         Env::bare().succeeds(&["--version"]).stdout,
         format!("imgpack {}\n", env!("CARGO_PKG_VERSION"))

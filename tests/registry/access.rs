@@ -153,7 +153,7 @@ fn wrong_credentials_name_file_and_entry() {
         format!(
             "{address} refuses access to acme/web: GET http://{address}/v2/acme/web/manifests/v1 was answered \
              with 401: UNAUTHORIZED, authentication required\n\
-             hint: the entry `{address}` of {} was used; it may have expired, or not be allowed to read acme/web",
+             hint: the entry `{address}` of {} was used; it may be wrong or expired, or not be allowed to read acme/web",
             file.display()
         )
     );
@@ -273,7 +273,8 @@ fn a_sign_in_asks_for_no_repository() {
     assert_eq!(
         error,
         format!(
-            "{0} does not take these credentials: GET http://{0}/v2/ was answered with 401: UNAUTHORIZED",
+            "{0} does not take these credentials: GET http://{0}/v2/ was answered with 401: UNAUTHORIZED\n\
+             hint: user or password are wrong, or the registry wants an access token in place of the password",
             closed.address
         )
     );
@@ -295,7 +296,7 @@ fn a_token_server_that_refuses_is_named() {
     let error = told(&remote.manifest(&repository(&server).tagged("v1").unwrap()).unwrap_err());
     assert!(error.contains("refuses access to acme/web: GET http://127.0.0.1:"), "{error}");
     assert!(error.contains("/token was answered with 401: incorrect username or password"), "{error}");
-    assert!(error.contains("was used; it may have expired"), "{error}");
+    assert!(error.contains("was used; it may be wrong or expired"), "{error}");
     assert_eq!(server.lines().len(), 2);
 }
 

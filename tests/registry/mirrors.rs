@@ -115,6 +115,20 @@ fn where_no_mirror_helps_the_registry_says_the_last_word() {
 }
 
 #[test]
+fn a_registry_that_its_mirrors_stand_in_for_is_told_of_once() {
+    let (server, mirror) = (Fake::start(has_all), Fake::start(has_all));
+    let (client, told) = client(&server, &[mirror.address.to_string()]);
+    let references = [at(&server, "acme/web:1"), at(&server, "acme/base:1")];
+    let address = server.address;
+    drop(server);
+    for reference in &references {
+        client.resolve_at_source(reference).unwrap();
+    }
+    let expected = format!("{address} cannot be reached; what its tags are, its mirrors are asked");
+    assert_eq!(*told.lock().unwrap(), [expected]);
+}
+
+#[test]
 fn a_mirror_that_breaks_off_is_gone_on_with_elsewhere() {
     let mirror = Fake::start(|asked| match asked.headers.get("range") {
         None => Reply::body(BLOB).cut_after(4),

@@ -229,7 +229,10 @@ fn a_password_opens_a_real_registry() {
     assert!(error.ends_with("hint: no credentials file was given"), "{error}");
     let wrong = with_credentials(directory.path(), &auth("user:geheimer"));
     let error = told(&push(&wrong, &job, &()).unwrap_err());
-    assert!(error.contains("was used; it may have expired, or not be allowed to read acme/web"), "{error}");
+    assert!(
+        error.contains("was used; it may be wrong or expired, or not be allowed to read acme/web"),
+        "{error}"
+    );
 
     let right = with_credentials(directory.path(), &auth("user:geheim"));
     let summary = push(&right, &job, &()).unwrap_or_else(|error| panic!("{}", told(&error)));

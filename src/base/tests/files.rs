@@ -163,7 +163,7 @@ fn what_cannot_be_copied_is_named() {
             "/opt/p/pipe of image:r/i is a device, a pipe or a socket; leave it out with `exclude`",
         ),
         ("/opt/z/y", "image:r/i has no /opt/z/y; of that path it has /opt"),
-        ("/none", "image:r/i has no /none; of that path it has nothing"),
+        ("/none", "image:r/i has no /none; nothing of that path is in it"),
         ("/opt/loop", "image:r/i has no /opt/loop; of that path it has /opt"),
         ("/opt/x/a/b", "image:r/i has no /opt/x/a/b; of that path it has /opt/x/a"),
     ] {

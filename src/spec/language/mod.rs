@@ -19,7 +19,7 @@ pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
 pub(in crate::spec) use files::{FileRow, FilesForm, FromForm, OwnerText, Place, RowClass};
 pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};
 pub(in crate::spec) use path::resolve;
-pub(in crate::spec) use reference::{check_repository, check_tag, names_registry};
+pub(in crate::spec) use reference::{TAG_RULE, check_repository, check_tag, names_registry};
 pub(in crate::spec) use service::{
     BaseForm, BaseText, ComponentWord, CompressionText, Index, MediaTypes, Patch, Service, SourceForm,
 };

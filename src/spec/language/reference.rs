@@ -4,6 +4,10 @@ use crate::spec::shape::{FromText, Origin, Wrong};
 /// Longest `registry/repository` (distribution's reference grammar).
 const LONGEST: usize = 255;
 
+/// What a tag is, for a hint.
+pub(in crate::spec) const TAG_RULE: &str =
+    "at most 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`";
+
 /// Whether the first component of a reference names a registry: it has a dot or a port, or is `localhost`.
 pub(super) fn is_registry_host(component: &str) -> bool {
     component.contains(['.', ':']) || component == "localhost"
@@ -103,15 +107,21 @@ impl FromText for Registry {
 /// Checks the name of a registry, and perhaps a path in it.
 pub(super) fn check_prefix(text: &str) -> Result<(), Wrong> {
     if let Some((_, rest)) = text.split_once("://") {
-        return Err(Wrong::new(format!("`{text}` is an address")).hint(format!("write {rest}")));
+        return Err(Wrong::new(format!("`{text}` is an address"))
+            .hint(format!("write {}", rest.trim_end_matches('/'))));
     }
     let host = text.split('/').next().unwrap_or_default();
     if !is_registry_host(host) {
+        let path = Some(text.trim_matches('/')).filter(|path| check_path(path).is_ok()).unwrap_or("acme");
         return Err(Wrong::new(format!("`{text}` does not begin with a registry's host"))
-            .hint(format!("write it in full, like docker.io/{text} or ghcr.io/{text}")));
+            .hint(format!("write it in full, like docker.io/{path} or ghcr.io/{path}")));
     }
-    let checked = if text.contains('/') { check_repository(text) } else { check_host(text) };
-    checked.map_err(Wrong::new)
+    let check = |text: &str| if text.contains('/') { check_repository(text) } else { check_host(text) };
+    check(text).map_err(|message| {
+        let bare = text.trim_end_matches('/');
+        let hint = (bare != text && check(bare).is_ok()).then(|| format!("write {bare}"));
+        Wrong::new(message).maybe_hint(hint)
+    })
 }
 
 /// `repository:` of a service.
@@ -152,18 +162,19 @@ pub(super) fn check_reference(text: &str) -> Result<(), Wrong> {
         _ => (rest, None),
     };
     if let Some(tag) = tag {
-        check_tag(tag).map_err(Wrong::new)?;
+        check_tag(tag).map_err(|message| Wrong::new(message).hint(TAG_RULE))?;
     }
     check_repository(repository).map_err(Wrong::new)
 }
 
 /// Checks the reference of an image whose files are wanted: it says which registry it is in.
 pub(super) fn check_image(text: &str) -> Result<(), Wrong> {
-    let (host, rest) = text.split_once('/').unwrap_or(("", text));
+    let (host, _) = text.split_once('/').unwrap_or(("", text));
     if is_registry_host(host) {
         return check_reference(text);
     }
-    let full = if host.is_empty() { format!("library/{rest}") } else { text.to_owned() };
+    let bare = text.trim_start_matches('/');
+    let full = if bare.contains('/') { bare.to_owned() } else { format!("library/{bare}") };
     Err(Wrong::new(format!("`{text}` does not say which registry it is in"))
         .hint(format!("write image:docker.io/{full}")))
 }

@@ -309,6 +309,7 @@ impl FromText for BaseText {
             return Err(Wrong::new(format!("`{text}` is not a base")).hint(format!("did you mean `{near}`?")));
         }
         let full = match (host, text.contains([':', '@'])) {
+            ("", _) if rest.contains('/') => format!("docker.io/{rest}"),
             ("", true) => format!("docker.io/library/{rest}"),
             ("", false) => format!("docker.io/library/{rest}:TAG"),
             (_, _) => format!("docker.io/{text}"),

@@ -319,9 +319,7 @@ impl Resolver<'_> {
             let checked = written.map_or(Ok(()), |text| language::check_tag(&text));
             let whole = || constant(&tag).map_or(Ok(()), |text| language::check_tag(&text));
             if let Err(message) = checked.and_then(|()| whole()) {
-                self.reader
-                    .say(span, message)
-                    .hint("at most 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`");
+                self.reader.say(span, message).hint(language::TAG_RULE);
             } else if !done.contains(&tag) {
                 done.push(tag);
             }
