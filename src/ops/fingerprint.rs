@@ -17,7 +17,7 @@ pub struct Fingerprint {
     /// Everything that its spec says but repository and tags, with `--set` and the volatile values that reach the image, and
     /// `SOURCE_DATE_EPOCH`.
     pub spec: KeyDigest,
-    /// Contents: copied files, certificates, the sources of the builder, and the base. Not the tools of builders, which
+    /// Contents: copied files, those of other images and of addresses, certificates, the sources of the builder, and the base. Not the tools of builders, which
     /// may differ between hosts and are the lock's matter, and not the files of a `rootfs` base, one for each platform.
     pub inputs: KeyDigest,
 }
@@ -39,17 +39,7 @@ impl Session<'_> {
             key.secret(format!("value {value}"), format!("{answer:?}").as_bytes());
         }
         let mut inputs = Key::new("inputs");
-        for (index, rule) in spec.files.iter().enumerate() {
-            if let FileKind::Copy { from, include, exclude } = &rule.kind {
-                inputs.digest_of(
-                    format!("files {index}"),
-                    &self.sources.copied(from, include, exclude)?.digest,
-                );
-            }
-        }
-        for (index, path) in spec.certificates.iter().enumerate() {
-            inputs.digest_of(format!("certificate {index}"), &self.sources.digest(path)?.0);
-        }
+        self.add_contents(spec, &mut inputs)?;
         let target = prepared.targets.iter().find(|target| Arc::ptr_eq(&target.spec, spec));
         if let Some(target) = target {
             let sources = target.key.as_ref().and_then(|key| key.fields.get(INPUTS));
@@ -63,6 +53,29 @@ impl Session<'_> {
             }
         }
         Ok(Fingerprint { spec: key.digest(), inputs: inputs.digest() })
+    }
+
+    /// The fields for what `files` and `certificates` of a spec bring, whatever the platform.
+    pub(super) fn add_contents(&self, spec: &ImageSpec, key: &mut Key) -> Result<(), Error> {
+        for (index, rule) in spec.files.iter().enumerate() {
+            let digest = match &rule.kind {
+                FileKind::Copy { from, include, exclude } => {
+                    Some(self.sources.copied(from, include, exclude)?.digest)
+                }
+                // With the path, the platform and the globs, which are fields of the spec, it decides the files.
+                FileKind::Image { .. } | FileKind::Address(_) => {
+                    self.remote_digest(rule)?.map(|found| found.0)
+                }
+                FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => None,
+            };
+            if let Some(digest) = digest {
+                key.digest_of(format!("files {index}"), &digest);
+            }
+        }
+        for (index, path) in spec.certificates.iter().enumerate() {
+            key.digest_of(format!("certificate {index}"), &self.sources.digest(path)?.0);
+        }
+        Ok(())
     }
 }
 

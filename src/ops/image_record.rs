@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::model::{Descriptor, Document, KeyDigest, Platform, Size};
 use crate::plan::SECRET_RULES;
 use crate::report::{ImageReport, LargestFile, LayerReport, Previous};
-use crate::spec::{FileKind, ImageSpec};
+use crate::spec::ImageSpec;
 use crate::store::Store;
 use crate::system::FileStat;
 
@@ -166,20 +166,7 @@ impl Session<'_> {
                 key.clear(format!("made {}", artefact.name), value);
             }
         }
-        for (index, rule) in spec.files.iter().enumerate() {
-            let digest = match &rule.kind {
-                FileKind::Copy { from, include, exclude } => {
-                    self.sources.copied(from, include, exclude).ok()?.digest
-                }
-                // With the path, the platform and the globs, which are fields of the spec, it decides the files.
-                FileKind::Image { .. } | FileKind::Address(_) => self.remote_digest(rule).ok()??.0,
-                FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => continue,
-            };
-            key.digest_of(format!("files {index}"), &digest);
-        }
-        for (index, path) in spec.certificates.iter().enumerate() {
-            key.digest_of(format!("certificate {index}"), &self.sources.digest(path).ok()?.0);
-        }
+        self.add_contents(spec, &mut key).ok()?;
         Some(key.digest())
     }
 

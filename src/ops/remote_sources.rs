@@ -1,5 +1,4 @@
-//! What specs take from registries and from the network: which names, what they are, and the files themselves, each asked
-//! for once.
+//! What `files` take from registries and from the network: what the names are, and the files themselves, each asked for once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
@@ -18,39 +17,13 @@ use crate::model::{
     BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, MediaType, Platform,
 };
 use crate::registry::RegistryError;
-use crate::spec::{Base, FileKind, FileRule, ImageSpec};
+use crate::spec::{FileKind, FileRule};
 use crate::store::Store;
 use crate::system::{IoError, parallel};
 use crate::tree::{HashedFile, HashedKind, Selection};
 
 /// Raised when the same path of the same image gives other files.
 const REVISION: &str = "1";
-
-/// What a spec names of registries and of the network, without what carries its own digest.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct RemoteNames<'s> {
-    /// References of images as the spec says them: the base, and images that files are taken from.
-    pub images: BTreeSet<&'s str>,
-    /// Addresses of files.
-    pub files: BTreeSet<&'s str>,
-}
-
-/// The names in `spec` that a lock pins.
-pub fn remote_names(spec: &ImageSpec) -> RemoteNames<'_> {
-    let mut names = RemoteNames::default();
-    if let Base::Registry(reference) = &spec.base {
-        names.images.insert(reference);
-    }
-    for rule in &spec.files {
-        match &rule.kind {
-            FileKind::Image { reference, .. } => drop(names.images.insert(reference)),
-            FileKind::Address(address) => drop(names.files.insert(address)),
-            _ => {}
-        }
-    }
-    names.images.retain(|text| text.parse::<ImageRef>().map_or(true, |known| known.digest().is_none()));
-    names
-}
 
 /// What one command found out of remote sources.
 #[derive(Default)]
@@ -199,7 +172,7 @@ impl Session<'_> {
         let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
         let document =
             self.document(&reference, digest).map_err(|error| match error.downcast::<RegistryError>() {
-                Ok(error) => Error::from(*error),
+                Ok(error) => self.pins.gone(text, (*error).into()),
                 Err(error) => Error::usage(error.to_string()),
             })?;
         let fetch =

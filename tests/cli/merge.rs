@@ -1,6 +1,7 @@
 //! Platforms built by different runners, put together from the runners' results.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -170,6 +171,38 @@ fn a_base_of_a_registry_is_the_same_for_all_runners() {
     part(&mut env, "arm64", "linux/arm64", &["web"]);
     let said = env.fails(2, &BOTH);
     assert!(said.contains("the sources or the base of web differ"), "{said}");
+}
+
+#[test]
+fn files_of_other_images_and_addresses_are_the_same_for_all_runners() {
+    let content = Arc::new(Mutex::new("one"));
+    let known = Arc::clone(&content);
+    let server = registry_but(move |asked| {
+        (asked.target == "/file").then(|| Reply::body(known.lock().unwrap().to_owned()))
+    });
+    let mut env = workspace(&server);
+    let address = server.address;
+    let tool = |env: &Env, from: &str| {
+        env.spec("tool", &format!("base: scratch\nfiles: {{ /etc/tool: {from} }}\n"));
+        env.succeeds(&["build", "tool", "--push"]);
+    };
+    tool(&env, "../conf");
+    for (name, row) in [
+        ("image", format!("from: 'image:{address}/acme/tool', path: /etc, to: /tool")),
+        ("address", format!("from: 'http://{address}/file', to: /tool")),
+    ] {
+        env.spec("web", &format!("base: static\ntags: [v1]\nfiles: [{{ {row} }}]\n"));
+        part(&mut env, "amd64", "linux/amd64", &["web"]);
+        part(&mut env, "arm64", "linux/arm64", &["web"]);
+        env.succeeds(&BOTH);
+        // What the name stands for moves between two runners.
+        tool(&env, "../conf/motd");
+        *content.lock().unwrap() = name;
+        let later = format!("{name}-later");
+        part(&mut env, &later, "linux/arm64", &["web"]);
+        let said = env.fails(2, &["merge", "amd64.json", &format!("{later}.json")]);
+        assert!(said.contains("the sources or the base of web differ"), "{name}: {said}");
+    }
 }
 
 #[test]
@@ -459,6 +492,24 @@ fn manifests_that_are_not_there_are_named() {
     hint: build that platform again, with --push
     ");
     assert!(other.lines().iter().all(|line| !line.starts_with("PUT")), "{:#?}", other.lines());
+}
+
+#[test]
+fn a_manifest_is_what_its_file_says() {
+    let server = keeping::start();
+    let mut env = workspace(&server);
+    parts(&mut env);
+    let size = read(&env, "arm64.json")["images"][0]["platforms"][0]["manifest"]["size"].as_u64().unwrap();
+    edit(&env, "arm64.json", |result| {
+        result["images"][0]["platforms"][0]["manifest"]["size"] = json!(size + 1);
+    });
+    let before = server.lines().len();
+    let said = clean(&env.fails(2, &BOTH), &server).replace(&(size + 1).to_string(), "561");
+    assert_snapshot!(said.replace(&size.to_string(), "560"), @r"
+    error: arm64.json is no result of `imgpack build`: image web: sha256:… is application/vnd.oci.image.manifest.v1+json of 560 bytes in [registry]/acme/web, not application/vnd.oci.image.manifest.v1+json of 561 bytes
+    hint: `imgpack build --push --result FILE` writes one
+    ");
+    assert!(server.lines()[before..].iter().all(|line| !line.starts_with("PUT")), "{:#?}", server.lines());
 }
 
 #[test]

@@ -571,7 +571,7 @@ fn the_facts_of_a_base_are_pinned_and_compared() {
 #[test]
 fn what_files_are_taken_from_is_pinned() {
     let bases = Bases::start();
-    let env = bases.workspace();
+    let mut env = bases.workspace();
     let (reference, address) = (bases.reference(), format!("http://{}/tool", bases.server.address));
     env.spec(
         "web",
@@ -595,6 +595,17 @@ fn what_files_are_taken_from_is_pinned() {
     }
     assert_ne!(env.succeeds(&["build", "--locked"]).stdout, built);
     env.succeeds(&["build", "--locked", "--offline"]);
+
+    // What is pinned is gone, and not in this store.
+    let row = format!("from: 'image:{reference}', path: /version, to: /v");
+    env.spec("web", &format!("base: scratch\nfiles: [{{ {row} }}]\n"));
+    bases.lose(&bases.two);
+    env.set("IMGPACK_CACHE", env.outside("other"));
+    assert_snapshot!(bases.said(&env.fails(4, &["build", "--quiet", "--locked"])), @r"
+    error: web (linux/amd64, linux/arm64): buildspecs/web.yaml:2:9: imgpack.lock pins [registry]/acme/base:1 to [two], which [registry] no longer has
+      because: [registry]/acme/base@[two] is not there: GET http://[registry]/v2/acme/base/manifests/[two] was answered with 404: MANIFEST_UNKNOWN
+    hint: `imgpack lock --upgrade [registry]/acme/base:1` pins what the tag is now
+    ");
     env.spec("web", "base: scratch\n");
     let dropped = env.succeeds(&["lock"]).stderr;
     assert_eq!(dropped.matches("dropped, nothing asks for it").count(), 2, "{dropped}");

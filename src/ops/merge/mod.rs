@@ -268,7 +268,7 @@ fn roots(machine: &Machine<'_>, wholes: &[Whole<'_>]) -> Result<Vec<Manifest>, V
     let found = parallel(UPLOADS, &wanted, |(whole, file, platform)| {
         machine.cancel.check()?;
         let is_root = !has_index[&whole.identity];
-        found(machine, whole, file, platform, is_root).map(|bytes| bytes.filter(|_| is_root))
+        found(machine, whole, file, platform, is_root)
     });
     let mut errors = Vec::new();
     let mut plain: BTreeMap<&Identity, Manifest> = BTreeMap::new();
@@ -290,7 +290,7 @@ fn roots(machine: &Machine<'_>, wholes: &[Whole<'_>]) -> Result<Vec<Manifest>, V
     wholes.iter().zip(indexes).map(root).collect()
 }
 
-/// Makes sure that a platform's manifest is where it was pushed; its bytes, where they had to be read.
+/// Makes sure that a platform's manifest is where it was pushed, and what the file says of it; with `read` its bytes.
 fn found(
     machine: &Machine<'_>,
     whole: &Whole<'_>,
@@ -298,22 +298,40 @@ fn found(
     platform: &ResultPlatform,
     read: bool,
 ) -> Result<Option<Manifest>, Error> {
-    let digest = platform.manifest.digest;
-    let reference = whole.repository.at(digest);
-    if !read && machine.registry.present(&reference)? == Some(digest) {
-        return Ok(None);
-    }
-    // Also for registries that answer no HEAD.
-    match machine.registry.manifest(&reference) {
-        Ok(raw) => Ok(Some(Manifest { media_type: raw.media_type, bytes: raw.bytes.into() })),
-        Err(error) if error.is_not_found() => Err(MergeError::Gone {
-            identity: whole.identity.to_string(),
-            platform: platform.platform,
-            digest,
-            file: file.to_owned(),
-            repository: whole.repository.to_string(),
+    let wanted = platform.manifest;
+    let reference = whole.repository.at(wanted.digest);
+    let asked = if read {
+        machine.registry.manifest(&reference).map(|raw| (raw.descriptor(), Some(raw)))
+    } else {
+        machine.registry.resolve_at_source(&reference).map(|there| (there, None))
+    };
+    let (there, raw) = match asked {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => {
+            return Err(MergeError::Gone {
+                identity: whole.identity.to_string(),
+                platform: platform.platform,
+                digest: wanted.digest,
+                file: file.to_owned(),
+                repository: whole.repository.to_string(),
+            }
+            .into());
         }
-        .into()),
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    // The index repeats what the file says of it, and with another size nobody could pull it.
+    if there != wanted {
+        let reason = format!(
+            "image {}: {} is {} of {} bytes in {}, not {} of {} bytes",
+            whole.identity,
+            wanted.digest,
+            there.media_type,
+            there.size,
+            whole.repository,
+            wanted.media_type,
+            wanted.size
+        );
+        return Err(MergeError::NoResult { file: file.to_owned(), reason }.into());
     }
+    Ok(raw.map(|raw| Manifest { media_type: raw.media_type, bytes: raw.bytes.into() }))
 }
