@@ -80,7 +80,16 @@ fn told(copied: &Copied) -> String {
     if copied.unchanged {
         return format!("{text}: all there before");
     }
-    let (sent, existed) = (number(copied.blobs_sent, "blob"), copied.blobs_existed);
-    let there = if existed > 0 { format!(", {existed} there before") } else { String::new() };
-    format!("{text}: {sent} copied ({}){there}", Size(copied.bytes_sent))
+    let mut blobs = Vec::new();
+    if copied.blobs_sent > 0 {
+        blobs.push(format!("{} copied ({})", number(copied.blobs_sent, "blob"), Size(copied.bytes_sent)));
+    }
+    for (count, how) in [(copied.blobs_mounted, "mounted"), (copied.blobs_existed, "there before")] {
+        match (count, blobs.is_empty()) {
+            (0, _) => {}
+            (_, true) => blobs.push(format!("{} {how}", number(count, "blob"))),
+            (_, false) => blobs.push(format!("{count} {how}")),
+        }
+    }
+    if blobs.is_empty() { format!("{text} copied") } else { format!("{text}: {}", blobs.join(", ")) }
 }

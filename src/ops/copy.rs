@@ -42,6 +42,8 @@ pub struct Copied {
     pub referrers: usize,
     /// Blobs that were sent or written.
     pub blobs_sent: usize,
+    /// Blobs that the registry took over from another repository of its own.
+    pub blobs_mounted: usize,
     /// Blobs that were there.
     pub blobs_existed: usize,
     /// Bytes of what was sent.
@@ -266,6 +268,7 @@ fn push(
             Err(error) => return Err(blame(origin, &job, error)),
         };
         copied.blobs_sent += summary.blobs_sent;
+        copied.blobs_mounted += summary.blobs_mounted;
         copied.blobs_existed += summary.blobs_existed;
         copied.bytes_sent += summary.bytes_sent;
         for image in &summary.images {
@@ -399,6 +402,7 @@ fn write(
         documents: 0,
         referrers: graph.referrers.len(),
         blobs_sent,
+        blobs_mounted: 0,
         blobs_existed: if docker { 0 } else { graph.blobs.len().saturating_sub(blobs_sent) },
         bytes_sent,
         unchanged: false,
