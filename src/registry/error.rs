@@ -338,7 +338,7 @@ fn half_tagged(moved: &[String], left: &[String]) -> String {
 
 impl RegistryError {
     /// The repository whose registry was asked, where one was.
-    pub(super) fn repository(&self) -> Option<&Repository> {
+    fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Unreachable { request, .. }
             | Self::Tls { request, .. }
@@ -349,6 +349,17 @@ impl RegistryError {
             | Self::Protocol { request, .. }
             | Self::Address { request, .. } => Some(&request.repository),
             _ => None,
+        }
+    }
+
+    /// Whether it was `from` that did not give the blob: it was asked and refused, or gave something else.
+    pub(super) fn is_of_source(&self, from: &Repository, blob: BlobDigest) -> bool {
+        match self {
+            Self::Realm { registry, .. } => registry == from.registry(),
+            Self::Digest { what, .. } | Self::Size { what, .. } => {
+                *what == format!("the blob {blob} of {from}")
+            }
+            error => error.repository() == Some(from),
         }
     }
 

@@ -97,10 +97,7 @@ impl Http {
             let before = arriving.written;
             let result = self.fetch(repository, arriving).await;
             let error = match result {
-                Ok(()) if arriving.written == blob.size => {
-                    self.holders.add(repository, blob.digest);
-                    return Ok(());
-                }
+                Ok(()) if arriving.written == blob.size => return Ok(()),
                 Ok(()) => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);

@@ -159,3 +159,31 @@ fn a_blob_of_a_base_is_streamed_from_a_mirror() {
     assert_eq!(mirror.lines(), [format!("GET /v2/hub/acme/base/blobs/{}", blob.digest)]);
     assert_eq!(server.lines(), Vec::<String>::new());
 }
+
+#[test]
+fn a_wrong_blob_of_a_mirror_is_streamed_from_the_registry() {
+    let (server, mirror) = (Fake::start(has_all), Fake::start(|_| Reply::body("9876543210")));
+    let target = crate::keeping::start();
+    let (client, told) = client(&server, &[mirror.address.to_string()]);
+    let to: Repository = format!("{}/acme/web", target.address).parse().unwrap();
+    let from = at(&server, "acme/base").repository().clone();
+    let blob: Descriptor = layer(BLOB);
+    client.push_blob(&to, &blob, &BlobSource::Registry(from), &|_| {}).unwrap();
+    assert_eq!(server.lines(), [format!("GET /v2/acme/base/blobs/{}", blob.digest)]);
+    assert!(told.lock().unwrap()[0].contains("what it has is damaged"));
+}
+
+#[test]
+fn what_proved_wrong_is_not_mounted() {
+    let server = Fake::start(|asked| match asked.method.as_str() {
+        "GET" => Reply::body("9876543210"),
+        "POST" => Reply::status(202).with("Location", "/upload/1"),
+        "PUT" => Reply::status(201),
+        _ => Reply::status(404),
+    });
+    let (client, _) = client(&server, &[]);
+    client.blob(at(&server, "acme/base").repository(), &layer(BLOB), &mut Vec::new()).unwrap_err();
+    let source = BlobSource::Bytes(BLOB.into());
+    client.push_blob(at(&server, "acme/web").repository(), &layer(BLOB), &source, &|_| {}).unwrap();
+    assert!(!server.lines().iter().any(|line| line.contains("mount=")), "{:#?}", server.lines());
+}
