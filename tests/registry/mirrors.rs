@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use imgpack::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
-use imgpack::registry::{BlobSource, Mirrors, Registry as _, Remote, RemoteConfig};
+use imgpack::registry::{
+    BlobSource, ImagePush, Manifest, Mirrors, PushJob, Registry as _, Remote, RemoteConfig, push,
+};
 
 use crate::fake::{Asked, Fake, Reply};
 use crate::{config, layer};
@@ -186,4 +188,26 @@ fn what_proved_wrong_is_not_mounted() {
     let source = BlobSource::Bytes(BLOB.into());
     client.push_blob(at(&server, "acme/web").repository(), &layer(BLOB), &source, &|_| {}).unwrap();
     assert!(!server.lines().iter().any(|line| line.contains("mount=")), "{:#?}", server.lines());
+}
+
+#[test]
+fn an_immutable_tag_that_only_a_mirror_knows_is_set() {
+    // It was deleted, and the mirror has it still.
+    let server = Fake::start(|asked| match asked.method.as_str() {
+        "PUT" => Reply::status(201),
+        _ => Reply::status(404),
+    });
+    let mirror = Fake::start(has_all);
+    let (client, _) = client(&server, &[mirror.address.to_string()]);
+    let tag = at(&server, "acme/web:v1");
+    let image = ImagePush {
+        repository: tag.repository().clone(),
+        tags: vec!["v1".to_owned()],
+        root: Manifest { media_type: MediaType::OciManifest, bytes: MANIFEST.as_bytes().into() },
+        children: Vec::new(),
+        blobs: Vec::new(),
+    };
+    let job = PushJob { immutable: [tag].into(), ..PushJob::new(vec![image], 1) };
+    assert!(!push(&client, &job, &()).unwrap().images[0].unchanged);
+    assert!(server.lines().contains(&"PUT /v2/acme/web/manifests/v1".to_owned()), "{:#?}", server.lines());
 }
