@@ -17,6 +17,8 @@ use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
 pub(super) struct Arriving<'a> {
     /// What comes, from where it comes now.
     what: String,
+    /// Where something came from, in order.
+    from: Vec<String>,
     blob: &'a Descriptor,
     sink: &'a mut dyn Write,
     hasher: Hasher,
@@ -25,7 +27,7 @@ pub(super) struct Arriving<'a> {
 
 impl<'a> Arriving<'a> {
     pub(super) fn new(blob: &'a Descriptor, sink: &'a mut dyn Write) -> Self {
-        Self { what: String::new(), blob, sink, hasher: Hasher::new(), written: 0 }
+        Self { what: String::new(), from: Vec::new(), blob, sink, hasher: Hasher::new(), written: 0 }
     }
 
     /// Takes a stream that begins at `skip` bytes before what is still missing. `Ok(false)` when it ended too early.
@@ -77,7 +79,12 @@ impl<'a> Arriving<'a> {
     pub(super) fn finish(self) -> Result<(), RegistryError> {
         let found = BlobDigest(self.hasher.finish());
         if found != self.blob.digest {
-            return Err(RegistryError::Digest { what: self.what, expected: self.blob.digest, found });
+            // Nobody knows whose part of it is the wrong one.
+            let what = match self.from.as_slice() {
+                [_, _, ..] => format!("the blob {} of {}", self.blob.digest, self.from.join(" and ")),
+                _ => self.what,
+            };
+            return Err(RegistryError::Digest { what, expected: self.blob.digest, found });
         }
         self.sink.flush().map_err(|source| RegistryError::Write { digest: self.blob.digest, source })
     }
@@ -91,11 +98,15 @@ impl Http {
         arriving: &mut Arriving<'_>,
     ) -> Result<(), RegistryError> {
         let blob = arriving.blob;
-        arriving.what = format!("the blob {} of {repository}", blob.digest);
+        let name = repository.to_string();
+        arriving.what = format!("the blob {} of {name}", blob.digest);
         let mut failures = 0;
         loop {
             let before = arriving.written;
             let result = self.fetch(repository, arriving).await;
+            if arriving.written > before && arriving.from.last() != Some(&name) {
+                arriving.from.push(name.clone());
+            }
             let error = match result {
                 Ok(()) if arriving.written == blob.size => return Ok(()),
                 Ok(()) => {

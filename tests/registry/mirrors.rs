@@ -150,6 +150,25 @@ fn what_a_mirror_says_is_checked() {
 }
 
 #[test]
+fn who_may_have_sent_wrong_bytes_is_named() {
+    let mirror = Fake::start(|asked| match asked.headers.get("range") {
+        None => Reply::body("9876543210").cut_after(4),
+        Some(_) => Reply::status(404),
+    });
+    let server =
+        Fake::start(|_| Reply::status(206).with("content-range", "bytes 4-9/10").and_body(&BLOB[4..]));
+    let (client, _) = client(&server, &[mirror.address.to_string()]);
+    let error = client.blob(at(&server, "acme/web").repository(), &layer(BLOB), &mut Vec::new()).unwrap_err();
+    let expected = format!(
+        "the blob {} of {}/acme/web and {}/acme/web has other content",
+        layer(BLOB).digest,
+        mirror.address,
+        server.address
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[test]
 fn a_blob_of_a_base_is_streamed_from_a_mirror() {
     let (server, mirror) = (Fake::start(|_| Reply::status(404)), Fake::start(has_all));
     let target = crate::keeping::start();
