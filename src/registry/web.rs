@@ -129,9 +129,9 @@ impl FileError {
             Self::Status { status: 404 | 410, .. } => {
                 Some("the address may be misspelt, or the file be gone".to_owned())
             }
-            Self::Tls { host, .. } => Some(format!(
-                "if {host} has a certificate of your own CA, name the CA's file in SSL_CERT_FILE"
-            )),
+            Self::Tls { host, .. } => {
+                Some(format!("if {host} has a certificate of your own CA, name its file in IMGPACK_CA_FILE"))
+            }
             _ => None,
         }
     }
