@@ -85,7 +85,9 @@ pub(super) fn run(settings: &Settings, command: &AuthCommand) -> Result<Exit, Ve
 
 fn explain(settings: &Settings, arguments: &ExplainArguments) -> Result<(), Error> {
     let subject = Subject::reference(&arguments.reference)?;
-    let config = settings.remote_config(settings.root().ok());
+    // Rules of a workspace with mistakes hold for nobody here: who logs in mends another thing.
+    let _ = settings.use_workspace_around();
+    let config = settings.remote_config();
     let looked = auth::explain(&config.credentials, &subject, &settings.cancel);
     let asked = arguments.ask.then(|| auth::ask(config, &subject));
     let answer = asked.as_ref().and_then(|asked| asked.as_ref().ok());
@@ -207,7 +209,9 @@ fn login(settings: &Settings, arguments: &LoginArguments) -> Result<(), Error> {
     let password = password.strip_suffix('\n').unwrap_or(&password);
     let password = password.strip_suffix('\r').unwrap_or(password);
     auth::check(&arguments.username, password)?;
-    let config = settings.remote_config(settings.root().ok());
+    // Rules of a workspace with mistakes hold for nobody here: who logs in mends another thing.
+    let _ = settings.use_workspace_around();
+    let config = settings.remote_config();
     let done = auth::login(config, &subject, &arguments.username, password)?;
     settings.remark(&match done.sign_in.asked {
         Asked::Nothing => format!(
@@ -222,7 +226,7 @@ fn login(settings: &Settings, arguments: &LoginArguments) -> Result<(), Error> {
 
 fn logout(settings: &Settings, arguments: &LogoutArguments) -> Result<(), Error> {
     let subject = Subject::namespace(&arguments.registry)?;
-    let places = settings.remote_config(None).credentials;
+    let places = settings.remote_config().credentials;
     let done = auth::logout(&places, &subject, &settings.cancel)?;
     settings.remark(&if done.forgotten {
         format!("logged out of {subject}, in {}", done.file.display())
