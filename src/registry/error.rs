@@ -338,7 +338,7 @@ fn half_tagged(moved: &[String], left: &[String]) -> String {
 
 impl RegistryError {
     /// The repository whose registry was asked, where one was.
-    fn repository(&self) -> Option<&Repository> {
+    pub(super) fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Unreachable { request, .. }
             | Self::Tls { request, .. }

@@ -107,14 +107,14 @@ impl Http {
             if arriving.written > before && arriving.from.last() != Some(&name) {
                 arriving.from.push(name.clone());
             }
-            let error = match result {
-                Ok(()) if arriving.written == blob.size => return Ok(()),
-                Ok(()) => {
+            let error = match result? {
+                None if arriving.written == blob.size => return Ok(()),
+                None => {
                     let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
                     RegistryError::Broken { request: Box::new(call.request()), source: Cause(ended) }
                 }
-                Err(error) => error,
+                Some(error) => error,
             };
             // A line that breaks again and again but brings something each time gets through in the end.
             failures = if arriving.written > before { 1 } else { failures + 1 };
@@ -125,8 +125,13 @@ impl Http {
         }
     }
 
-    /// One try to get what is missing. A range is asked for where a part is there already.
-    async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
+    /// Asks for what is missing, by a range where a part is there already, and takes what comes; how that broke off, where
+    /// it did. Any other error stays: the request was tried as often as it may be.
+    async fn fetch(
+        &self,
+        repository: &Repository,
+        arriving: &mut Arriving<'_>,
+    ) -> Result<Option<RegistryError>, RegistryError> {
         let mut call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
         let mut response = self.send(&call).await?;
@@ -151,11 +156,11 @@ impl Http {
         }
         let url = response.url().clone();
         let request = Box::new(Request::new("GET", &url, repository));
-        match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {
-            Ok(()) => Ok(()),
-            Err(Some(error)) => Err(transport(request, &url, &error)),
-            Err(None) => Err(RegistryError::Broken { request, source: stalled() }),
-        }
+        Ok(match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {
+            Ok(()) => None,
+            Err(Some(error)) => Some(transport(request, &url, &error)),
+            Err(None) => Some(RegistryError::Broken { request, source: stalled() }),
+        })
     }
 }
 

@@ -241,7 +241,10 @@ impl<'a> Upload<'a> {
             Ok(answered) => answered,
             Err(error) => {
                 self.broken += u32::from(whole);
-                return Err(error.into());
+                let of_source = error.repository() != Some(self.repository);
+                let fault = Fault::from(error);
+                // A source was asked as often as it may be.
+                return Err(if of_source { Fault { kind: FaultKind::Final, ..fault } } else { fault });
             }
         };
         let Answered { request, response, own } = answered;
