@@ -88,19 +88,20 @@ fn explain(settings: &Settings, arguments: &ExplainArguments) -> Result<(), Erro
     // Rules of a workspace with mistakes hold for nobody here: who logs in mends another thing.
     let _ = settings.use_workspace_around();
     let config = settings.remote_config();
+    let address = subject.address(&config.plain_http);
     let looked = auth::explain(&config.credentials, &subject, &settings.cancel);
     let asked = arguments.ask.then(|| auth::ask(config, &subject));
     let answer = asked.as_ref().and_then(|asked| asked.as_ref().ok());
     match arguments.format {
-        Format::Text => print(&text(&subject, &looked, answer))?,
-        Format::Json => print(&format!("{:#}\n", json(&subject, &looked, answer)))?,
+        Format::Text => print(&text(&subject, &address, &looked, answer))?,
+        Format::Json => print(&format!("{:#}\n", json(&subject, &address, &looked, answer)))?,
     }
     asked.map_or(Ok(()), |asked| asked.map(drop))
 }
 
-fn text(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> String {
+fn text(subject: &Subject, address: &str, looked: &Looked, answer: Option<&SignIn>) -> String {
     // Writing to a string cannot fail.
-    let mut text = format!("credentials for {subject}, at {}\n\n", subject.address());
+    let mut text = format!("credentials for {subject}, at {address}\n\n");
     for (place, outcome) in &looked.places {
         let words = match outcome {
             Outcome::Missing => "is not there".to_owned(),
@@ -149,7 +150,7 @@ fn form(looked: &Looked) -> Option<&Form> {
     })
 }
 
-fn json(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> Value {
+fn json(subject: &Subject, address: &str, looked: &Looked, answer: Option<&SignIn>) -> Value {
     let places: Vec<Value> = looked
         .places
         .iter()
@@ -179,7 +180,7 @@ fn json(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> Value {
     json!({
         "subject": subject.to_string(),
         "registry": subject.registry(),
-        "address": subject.address(),
+        "address": address,
         "places": places,
         "sent": sent,
         "asked": asked,

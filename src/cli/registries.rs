@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use super::run::Settings;
 use crate::ops::error::Error;
 use crate::ops::tags::TagRules;
-use crate::registry::{CredentialPlaces, Mirrors, Realms, RemoteConfig};
+use crate::registry::{CredentialPlaces, Mirrors, PlainHttp, Realms, RemoteConfig};
 use crate::spec::Workspace;
 
 /// Mirrors of this machine, `docker.io=mirror.example/hub ghcr.io=…`: for the names that it says they come before those
 /// of the workspace.
 const VARIABLE: &str = "IMGPACK_MIRRORS";
+
+/// Registries of a trusted network that speak no TLS, `registry:5000 10.0.0.2`.
+const HTTP: &str = "IMGPACK_HTTP_REGISTRIES";
 
 /// What a workspace says of registries.
 #[derive(Default)]
@@ -71,6 +74,9 @@ impl Settings {
             credentials: CredentialPlaces::of(&self.environment),
             realms: Realms::new(self.rules.get().map(|rules| rules.realms.clone()).unwrap_or_default()),
             ca_files: ca_files.collect(),
+            plain_http: PlainHttp::new(
+                self.variable(HTTP).unwrap_or_default().split([' ', ',']).map(str::to_owned),
+            ),
             certificate_directories: home.into_iter().chain(system).collect(),
             cancel: self.cancel.clone(),
             ..RemoteConfig::default()
