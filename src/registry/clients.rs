@@ -34,8 +34,8 @@ impl Default for Patience {
 
 const USER_AGENT: &str = concat!("imgpack/", env!("CARGO_PKG_VERSION"));
 
-/// The network clients, made when first needed: one for http with this machine, which reads no certificates and asks
-/// no proxy, one for TLS, and one for each host with certificates of its own.
+/// The network clients, made when first needed: one for http, which reads no certificates and asks no proxy (this machine
+/// and its site need none), one for TLS, and one for each host with certificates of its own.
 pub(super) struct Clients {
     patience: Patience,
     ca_files: Vec<PathBuf>,

@@ -352,6 +352,17 @@ impl RegistryError {
         }
     }
 
+    /// Whether it was `from` that did not give the blob: it was asked and refused, or gave something else.
+    pub(super) fn is_of_source(&self, from: &Repository, blob: BlobDigest) -> bool {
+        match self {
+            Self::Realm { registry, .. } => registry == from.registry(),
+            Self::Digest { what, .. } | Self::Size { what, .. } => {
+                *what == format!("the blob {blob} of {from}")
+            }
+            error => error.repository() == Some(from),
+        }
+    }
+
     /// Whether a manifest was refused because something that it names is not there (MANIFEST_BLOB_UNKNOWN in the
     /// distribution-spec; registries also say 404, or 400 without a code).
     pub(super) fn is_missing_part(&self) -> bool {

@@ -132,11 +132,12 @@ impl Relay<'_> {
         most: usize,
     ) -> Result<Vec<u8>, RegistryError> {
         while self.rest.is_empty() {
-            let error = match self.arrive(http, blob, at).await {
-                Ok(()) => continue,
-                Err(error) => error,
+            let response = match self.response.take() {
+                Some(response) => response,
+                // This is tried as often as it may be.
+                None => self.ask(http, blob, at).await?,
             };
-            self.response = None;
+            let Err(error) = self.arrive(http, blob, at, response).await else { continue };
             self.failures += 1;
             match http.retry.wait(self.failures, None) {
                 Some(wait) if is_passing_error(&error) => sleep(wait).await,
@@ -150,15 +151,14 @@ impl Relay<'_> {
         Ok(bytes)
     }
 
-    /// Waits for more of the answer, asking for it first where there is none.
-    async fn arrive(&mut self, http: &Http, blob: &Descriptor, at: u64) -> Result<(), RegistryError> {
-        let mut response = if let Some(response) = self.response.take() {
-            response
-        } else {
-            let (response, skip) = self.ask(http, blob, at).await?;
-            self.skip = skip;
-            response
-        };
+    /// Waits for more of the answer.
+    async fn arrive(
+        &mut self,
+        http: &Http,
+        blob: &Descriptor,
+        at: u64,
+        mut response: Response,
+    ) -> Result<(), RegistryError> {
         let url = response.url().clone();
         let request = || Box::new(Request::new("GET", &url, self.from));
         let broken = |words: String| RegistryError::Broken { request: request(), source: Cause(words) };
@@ -179,8 +179,8 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// Asks for the blob from `at` on; how many bytes before that come nevertheless.
-    async fn ask(&self, http: &Http, blob: &Descriptor, at: u64) -> Result<(Response, u64), RegistryError> {
+    /// Asks for the blob from `at` on; what comes of it before that is skipped.
+    async fn ask(&mut self, http: &Http, blob: &Descriptor, at: u64) -> Result<Response, RegistryError> {
         let path = format!("blobs/{}", blob.digest);
         let mut call = http.call(Method::GET, self.from, &path, Access::Pull)?;
         call.range = Some(at).filter(|at| *at > 0);
@@ -190,10 +190,12 @@ impl Relay<'_> {
         }
         let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
         if response.status() == 206 && range.is_some_and(|text| text.starts_with(&format!("bytes {at}-"))) {
-            return Ok((response, 0));
+            self.skip = 0;
+            return Ok(response);
         }
         of_size(blob, self.what(blob), response.content_length().unwrap_or(blob.size))?;
-        Ok((response, at))
+        self.skip = at;
+        Ok(response)
     }
 
     fn check(&mut self, blob: &Descriptor, at: u64, bytes: &[u8]) -> Result<(), RegistryError> {

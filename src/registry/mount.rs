@@ -38,12 +38,13 @@ impl Http {
             202 => {
                 Ok(Some(Begun::Session(Session::begun(self, repository, &call, response.headers()).await?)))
             }
-            401 | 403 => {
+            // Each of the latter was tried as often as anything is.
+            401 | 403 | 500.. => {
                 self.holders.refuse(repository, &from);
                 Ok(None)
             }
             // The next one may be luckier.
-            404 | 408 | 429 | 500.. => Ok(None),
+            404 | 408 | 429 => Ok(None),
             _ => {
                 self.holders.refuse_all(repository.registry());
                 Ok(None)

@@ -17,6 +17,8 @@ use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
 pub(super) struct Arriving<'a> {
     /// What comes, from where it comes now.
     what: String,
+    /// Where something came from, in order.
+    from: Vec<String>,
     blob: &'a Descriptor,
     sink: &'a mut dyn Write,
     hasher: Hasher,
@@ -25,7 +27,7 @@ pub(super) struct Arriving<'a> {
 
 impl<'a> Arriving<'a> {
     pub(super) fn new(blob: &'a Descriptor, sink: &'a mut dyn Write) -> Self {
-        Self { what: String::new(), blob, sink, hasher: Hasher::new(), written: 0 }
+        Self { what: String::new(), from: Vec::new(), blob, sink, hasher: Hasher::new(), written: 0 }
     }
 
     /// Takes a stream that begins at `skip` bytes before what is still missing. `Ok(false)` when it ended too early.
@@ -77,7 +79,12 @@ impl<'a> Arriving<'a> {
     pub(super) fn finish(self) -> Result<(), RegistryError> {
         let found = BlobDigest(self.hasher.finish());
         if found != self.blob.digest {
-            return Err(RegistryError::Digest { what: self.what, expected: self.blob.digest, found });
+            // Nobody knows whose part of it is the wrong one.
+            let what = match self.from.as_slice() {
+                [_, _, ..] => format!("the blob {} of {}", self.blob.digest, self.from.join(" and ")),
+                _ => self.what,
+            };
+            return Err(RegistryError::Digest { what, expected: self.blob.digest, found });
         }
         self.sink.flush().map_err(|source| RegistryError::Write { digest: self.blob.digest, source })
     }
@@ -91,22 +98,23 @@ impl Http {
         arriving: &mut Arriving<'_>,
     ) -> Result<(), RegistryError> {
         let blob = arriving.blob;
-        arriving.what = format!("the blob {} of {repository}", blob.digest);
+        let name = repository.to_string();
+        arriving.what = format!("the blob {} of {name}", blob.digest);
         let mut failures = 0;
         loop {
             let before = arriving.written;
             let result = self.fetch(repository, arriving).await;
-            let error = match result {
-                Ok(()) if arriving.written == blob.size => {
-                    self.holders.add(repository, blob.digest);
-                    return Ok(());
-                }
-                Ok(()) => {
+            if arriving.written > before && arriving.from.last() != Some(&name) {
+                arriving.from.push(name.clone());
+            }
+            let error = match result? {
+                None if arriving.written == blob.size => return Ok(()),
+                None => {
                     let call = self.call(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
                     RegistryError::Broken { request: Box::new(call.request()), source: Cause(ended) }
                 }
-                Err(error) => error,
+                Some(error) => error,
             };
             // A line that breaks again and again but brings something each time gets through in the end.
             failures = if arriving.written > before { 1 } else { failures + 1 };
@@ -117,8 +125,13 @@ impl Http {
         }
     }
 
-    /// One try to get what is missing. A range is asked for where a part is there already.
-    async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
+    /// Asks for what is missing, by a range where a part is there already, and takes what comes; how that broke off, where
+    /// it did. Any other error stays: the request was tried as often as it may be.
+    async fn fetch(
+        &self,
+        repository: &Repository,
+        arriving: &mut Arriving<'_>,
+    ) -> Result<Option<RegistryError>, RegistryError> {
         let mut call = self.call(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
         let mut response = self.send(&call).await?;
@@ -143,11 +156,11 @@ impl Http {
         }
         let url = response.url().clone();
         let request = Box::new(Request::new("GET", &url, repository));
-        match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {
-            Ok(()) => Ok(()),
-            Err(Some(error)) => Err(transport(request, &url, &error)),
-            Err(None) => Err(RegistryError::Broken { request, source: stalled() }),
-        }
+        Ok(match arriving.take(response.bytes_stream(), skip, self.patience.stall).await? {
+            Ok(()) => None,
+            Err(Some(error)) => Some(transport(request, &url, &error)),
+            Err(None) => Some(RegistryError::Broken { request, source: stalled() }),
+        })
     }
 }
 

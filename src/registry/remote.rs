@@ -130,16 +130,22 @@ impl Registry for Remote {
         sink: &mut dyn Write,
     ) -> Result<(), RegistryError> {
         let mut arriving = Arriving::new(blob, sink);
+        // Who proved to have it.
+        let finish = |arriving: Arriving<'_>, from: &Repository| {
+            arriving.finish()?;
+            self.http.holders.add(from, blob.digest);
+            Ok(())
+        };
         self.run(async {
             for mirror in self.mirrors.of(repository) {
                 match self.http.bring(&mirror.repository, &mut arriving).await {
-                    Ok(()) => return arriving.finish(),
+                    Ok(()) => return finish(arriving, &mirror.repository),
                     // What it brought is kept: the digest decides over the whole.
                     Err(error) => self.mirrors.pass(&mirror, error)?,
                 }
             }
             self.http.bring(repository, &mut arriving).await?;
-            arriving.finish()
+            finish(arriving, repository)
         })
     }
 
@@ -169,7 +175,7 @@ impl Registry for Remote {
             for mirror in self.mirrors.of(from) {
                 let source = BlobSource::Registry(mirror.repository.clone());
                 match self.run(self.http.push_blob(repository, blob, &source, progress)) {
-                    Err(error) if error.repository() == Some(&mirror.repository) => {
+                    Err(error) if error.is_of_source(&mirror.repository, blob.digest) => {
                         self.mirrors.pass(&mirror, error)?;
                     }
                     result => return result,

@@ -29,9 +29,10 @@ impl Retry {
     }
 }
 
-/// Whether an answer may be another one the next time.
+/// Whether an answer may be another one the next time. nginx says 499 of a connection that broke, and what stands before
+/// some registries (Cloudflare) says 520 to 524 of a registry that did not answer it.
 pub(super) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+    matches!(status, 408 | 429 | 499 | 500 | 502 | 503 | 504 | 520..=524)
 }
 
 /// `Retry-After` in both its forms (RFC 9110, 10.2.3): seconds, or a date.
@@ -66,6 +67,16 @@ mod tests {
             (3, Some(0), Some(3)),
         ] {
             assert_eq!(seconds(failure, asked), expected, "failure {failure}, asked {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_passes_is_known() {
+        for (status, expected) in [
+            ([408, 429, 499, 500, 502, 503, 504, 520, 524], true),
+            ([200, 400, 401, 403, 404, 416, 501, 505, 525], false),
+        ] {
+            assert!(status.iter().all(|status| is_passing(*status) == expected), "{status:?}");
         }
     }
 

@@ -9,13 +9,13 @@ use super::push::{Manifest, PushObserver, in_parallel};
 use crate::model::{BlobDigest, ImageRef};
 
 /// The digest that an immutable tag points to, where [`Registry::present`] found nothing: here "the registry does not
-/// say" must not pass for "there is none".
+/// say" must not pass for "there is none", nor a mirror's old word for the registry's.
 pub(super) fn surely_present(
     registry: &dyn Registry,
     reference: &ImageRef,
 ) -> Result<Option<BlobDigest>, RegistryError> {
-    match registry.manifest(reference) {
-        Ok(manifest) => Ok(Some(manifest.digest)),
+    match registry.resolve_at_source(reference) {
+        Ok(found) => Ok(Some(found.digest)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }

@@ -22,6 +22,9 @@ const CHUNKS: [u64; 3] = [4 << 20, 1 << 20, 256 << 10];
 const WHOLE: u32 = 2;
 /// However far each try gets, after so many faults it is enough.
 const FAULTS: u32 = 100;
+/// Nor is a blob begun more often than this. Some registries (distribution 2) forget all that a session holds with the
+/// first body that breaks, so that over a bad line only luck helps.
+const SESSIONS: u32 = 20;
 
 /// What a POST came to.
 pub(super) enum Begun<'a> {
@@ -82,6 +85,7 @@ impl Http {
             most: 0,
             chunk: None,
             broken: 0,
+            sessions: 1,
             failures: 0,
             faults: 0,
             challenged: false,
@@ -124,10 +128,12 @@ struct Upload<'a> {
     chunk: Option<u64>,
     /// PUTs of the whole blob that broke.
     broken: u32,
-    /// Faults since `most` grew, and in all.
+    /// Sessions that were begun.
+    sessions: u32,
+    /// Faults since something came over for good, and in all.
     failures: u32,
     faults: u32,
-    /// Whether a new token was got since `most` grew.
+    /// Whether a new token was got since then.
     challenged: bool,
 }
 
@@ -210,6 +216,8 @@ impl<'a> Upload<'a> {
                 }
             }
             session.follow(self.http, &answered.request, headers).await?;
+            // The line works, though an earlier session may have come farther.
+            self.moves();
             self.reached(session.stored);
         }
         let answered = self.send(session, Part::Rest(self.blob.digest), size).await?;
@@ -233,7 +241,10 @@ impl<'a> Upload<'a> {
             Ok(answered) => answered,
             Err(error) => {
                 self.broken += u32::from(whole);
-                return Err(error.into());
+                let of_source = error.repository() != Some(self.repository);
+                let fault = Fault::from(error);
+                // A source was asked as often as it may be.
+                return Err(if of_source { Fault { kind: FaultKind::Final, ..fault } } else { fault });
             }
         };
         let Answered { request, response, own } = answered;
@@ -310,6 +321,10 @@ impl<'a> Upload<'a> {
             self.reached(stored);
             return Ok(Begun::Session(session));
         }
+        if self.sessions >= SESSIONS {
+            return Err(error);
+        }
+        self.sessions += 1;
         (self.progress)(0);
         self.http.begin(self.repository).await
     }
@@ -322,10 +337,14 @@ impl<'a> Upload<'a> {
     fn reached(&mut self, stored: u64) {
         if stored > self.most {
             self.most = stored;
-            self.failures = 0;
-            self.challenged = false;
+            self.moves();
         }
         (self.progress)(stored);
+    }
+
+    fn moves(&mut self) {
+        self.failures = 0;
+        self.challenged = false;
     }
 
     fn what(&self) -> String {

@@ -2,19 +2,17 @@
 
 use std::io::{self, Write};
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
-};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
 use reqwest::{Response, Url};
 
 use super::address;
 use super::clients::deepest;
 use super::error::{Cause, RegistryError, redacted};
-use super::http::{HOPS, Http, is_redirect, tls_error};
-use super::retry::{is_passing, retry_after};
+use super::http::{HOPS, Http, asked_wait, is_redirect, tls_error};
+use super::retry::is_passing;
 use super::runtime::{sleep, within};
 use crate::model::{BlobDigest, Hasher};
 
@@ -131,9 +129,9 @@ impl FileError {
             Self::Status { status: 404 | 410, .. } => {
                 Some("the address may be misspelt, or the file be gone".to_owned())
             }
-            Self::Tls { host, .. } => Some(format!(
-                "if {host} has a certificate of your own CA, name the CA's file in SSL_CERT_FILE"
-            )),
+            Self::Tls { host, .. } => {
+                Some(format!("if {host} has a certificate of your own CA, name its file in IMGPACK_CA_FILE"))
+            }
             _ => None,
         }
     }
@@ -244,7 +242,7 @@ impl Http {
             206 if begins_at(&response, arriving.written) => {}
             206 => return Err(arriving.protocol("another part of it came than was asked for")),
             _ => {
-                let wait = asked_wait(&response).filter(|wait| *wait > self.retry.longest);
+                let wait = asked_wait(&response);
                 return Err(FileError::Status { address: arriving.address.to_owned(), status, wait });
             }
         }
@@ -336,9 +334,4 @@ fn validator(response: &Response) -> Option<String> {
 fn begins_at(response: &Response, first: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     first > 0 && range.is_some_and(|text| text.starts_with(&format!("bytes {first}-")))
-}
-
-fn asked_wait(response: &Response) -> Option<Duration> {
-    let header = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    retry_after(header, SystemTime::now())
 }

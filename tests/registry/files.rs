@@ -54,6 +54,19 @@ fn another_content_than_the_pinned_one() {
 }
 
 #[test]
+fn a_server_that_is_busy_says_for_how_long() {
+    let busy = || Reply::status(429).with("retry-after", 1);
+    let server = Fake::start(one_after_the_other(vec![busy(), Reply::body("content")]));
+    let begun = std::time::Instant::now();
+    assert_eq!(fetch(&server, None).unwrap(), b"content");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    // Longer than anybody waits here.
+    let server = Fake::start(|_| Reply::status(429).with("retry-after", 3600));
+    fetch(&server, None).unwrap_err();
+    assert_eq!(server.lines().len(), 1);
+}
+
+#[test]
 fn refusals_are_told() {
     for (reply, tries, said) in [
         (

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use imgpack::model::{BlobDigest, Descriptor, ImageRef, MediaType, Repository};
-use imgpack::registry::{BlobSource, Mirrors, Registry as _, Remote, RemoteConfig};
+use imgpack::registry::{
+    BlobSource, ImagePush, Manifest, Mirrors, PushJob, Registry as _, Remote, RemoteConfig, push,
+};
 
 use crate::fake::{Asked, Fake, Reply};
 use crate::{config, layer};
@@ -162,6 +164,25 @@ fn what_a_mirror_says_is_checked() {
 }
 
 #[test]
+fn who_may_have_sent_wrong_bytes_is_named() {
+    let mirror = Fake::start(|asked| match asked.headers.get("range") {
+        None => Reply::body("9876543210").cut_after(4),
+        Some(_) => Reply::status(404),
+    });
+    let server =
+        Fake::start(|_| Reply::status(206).with("content-range", "bytes 4-9/10").and_body(&BLOB[4..]));
+    let (client, _) = client(&server, &[mirror.address.to_string()]);
+    let error = client.blob(at(&server, "acme/web").repository(), &layer(BLOB), &mut Vec::new()).unwrap_err();
+    let expected = format!(
+        "the blob {} of {}/acme/web and {}/acme/web has other content",
+        layer(BLOB).digest,
+        mirror.address,
+        server.address
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[test]
 fn a_blob_of_a_base_is_streamed_from_a_mirror() {
     let (server, mirror) = (Fake::start(|_| Reply::status(404)), Fake::start(has_all));
     let target = crate::keeping::start();
@@ -172,4 +193,54 @@ fn a_blob_of_a_base_is_streamed_from_a_mirror() {
     client.push_blob(&to, &blob, &BlobSource::Registry(from), &|_| {}).unwrap();
     assert_eq!(mirror.lines(), [format!("GET /v2/hub/acme/base/blobs/{}", blob.digest)]);
     assert_eq!(server.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn a_wrong_blob_of_a_mirror_is_streamed_from_the_registry() {
+    let (server, mirror) = (Fake::start(has_all), Fake::start(|_| Reply::body("9876543210")));
+    let target = crate::keeping::start();
+    let (client, told) = client(&server, &[mirror.address.to_string()]);
+    let to: Repository = format!("{}/acme/web", target.address).parse().unwrap();
+    let from = at(&server, "acme/base").repository().clone();
+    let blob: Descriptor = layer(BLOB);
+    client.push_blob(&to, &blob, &BlobSource::Registry(from), &|_| {}).unwrap();
+    assert_eq!(server.lines(), [format!("GET /v2/acme/base/blobs/{}", blob.digest)]);
+    assert!(told.lock().unwrap()[0].contains("what it has is damaged"));
+}
+
+#[test]
+fn what_proved_wrong_is_not_mounted() {
+    let server = Fake::start(|asked| match asked.method.as_str() {
+        "GET" => Reply::body("9876543210"),
+        "POST" => Reply::status(202).with("Location", "/upload/1"),
+        "PUT" => Reply::status(201),
+        _ => Reply::status(404),
+    });
+    let (client, _) = client(&server, &[]);
+    client.blob(at(&server, "acme/base").repository(), &layer(BLOB), &mut Vec::new()).unwrap_err();
+    let source = BlobSource::Bytes(BLOB.into());
+    client.push_blob(at(&server, "acme/web").repository(), &layer(BLOB), &source, &|_| {}).unwrap();
+    assert!(!server.lines().iter().any(|line| line.contains("mount=")), "{:#?}", server.lines());
+}
+
+#[test]
+fn an_immutable_tag_that_only_a_mirror_knows_is_set() {
+    // It was deleted, and the mirror has it still.
+    let server = Fake::start(|asked| match asked.method.as_str() {
+        "PUT" => Reply::status(201),
+        _ => Reply::status(404),
+    });
+    let mirror = Fake::start(has_all);
+    let (client, _) = client(&server, &[mirror.address.to_string()]);
+    let tag = at(&server, "acme/web:v1");
+    let image = ImagePush {
+        repository: tag.repository().clone(),
+        tags: vec!["v1".to_owned()],
+        root: Manifest { media_type: MediaType::OciManifest, bytes: MANIFEST.as_bytes().into() },
+        children: Vec::new(),
+        blobs: Vec::new(),
+    };
+    let job = PushJob { immutable: [tag].into(), ..PushJob::new(vec![image], 1) };
+    assert!(!push(&client, &job, &()).unwrap().images[0].unchanged);
+    assert!(server.lines().contains(&"PUT /v2/acme/web/manifests/v1".to_owned()), "{:#?}", server.lines());
 }

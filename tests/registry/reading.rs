@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use imgpack::model::{BlobDigest, MediaType};
 use imgpack::registry::{
-    ImagePush, Manifest, Patience, PushJob, Registry as _, RegistryError, Remote, RemoteConfig, push,
+    BlobSource, ImagePush, Manifest, Patience, PushJob, Registry as _, RegistryError, Remote, RemoteConfig,
+    push,
 };
 
 use crate::fake::{Asked, Fake, Reply};
@@ -74,6 +75,23 @@ fn faults_that_pass_are_outlived() {
             assert!(result.unwrap_or_else(|error| panic!("{what}: {}", told(&error))), "{what}");
             assert_eq!(server.lines().len(), 3, "{what}");
         }
+    }
+}
+
+#[test]
+fn a_blob_that_never_comes_is_asked_for_three_times() {
+    for reply in [Reply::status(503), Reply::hang_up(), Reply::body(body()).cut_after(0)] {
+        let server = Fake::start(move |_| reply.clone());
+        let error = told(&blob(&server, &anonymous()).unwrap_err());
+        assert!(error.contains("GET http://127.0.0.1:"), "{error}");
+        assert_eq!(server.lines().len(), 3, "{error}");
+        // And on its way to another registry.
+        let target = crate::keeping::start();
+        let to = format!("{}/acme/web", target.address).parse().unwrap();
+        let source = BlobSource::Registry(repository(&server));
+        let error = told(&anonymous().push_blob(&to, &layer(&body()), &source, &|_| {}).unwrap_err());
+        assert!(error.contains(&format!("GET http://{}/", server.address)), "{error}");
+        assert_eq!(server.lines().len(), 6, "{error}");
     }
 }
 

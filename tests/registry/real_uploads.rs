@@ -129,6 +129,7 @@ fn a_real_registry_gets_the_blob_over_a_line_that_breaks() {
         ("acme/one", vec![5_000_000]),
         ("acme/two", vec![5_000_000, 5_000_000]),
         ("acme/three", vec![3_000_000, 5_000_000, 6_000_000]),
+        ("acme/many", vec![6_000_000; 8]),
     ] {
         let cutter = Cutter::start(registry.address, &cuts);
         let pushed = anonymous().push_blob(&cutter.repository(path), &blob, &source, &|_| {});

@@ -225,6 +225,23 @@ fn a_registry_that_stores_nothing_is_named() {
 }
 
 #[test]
+fn a_registry_that_forgets_sessions_gets_the_blob_when_the_line_holds_long_enough() {
+    // Twice whole, and then a chunk comes over before each break.
+    let whole = || std::iter::repeat_n(("PUT", Fault::Lose(3 * MIB, Reply::hang_up())), 2);
+    let begun = [("PATCH", Fault::Short(4 * MIB)), ("PATCH", Fault::Lose(MIB, Reply::hang_up()))];
+    let faults = |times| whole().chain(std::iter::repeat_n(begun.clone(), times).flatten());
+    let server = sessions::start(Ways::default(), faults(9));
+    sends(&server);
+    assert_eq!(steps(&server).iter().filter(|step| *step == "POST").count(), 12);
+
+    // It is not begun for ever.
+    let server = sessions::start(Ways::default(), faults(50));
+    let error = told(&push(&server).unwrap_err());
+    assert!(error.starts_with("the connection broke: PATCH http://127.0.0.1:"), "{error}");
+    assert_eq!(steps(&server).iter().filter(|step| *step == "POST").count(), 20);
+}
+
+#[test]
 fn a_registry_that_stores_too_much_is_named() {
     let faults = [("PUT", Fault::Cut(1_000_000, Reply::hang_up())), ("PATCH", Fault::Double)];
     let server = sessions::start(Ways::default(), std::iter::repeat_n(faults, 9).flatten());

@@ -45,7 +45,12 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let error = told(&anonymous().has_blob(&repository(&server), layer(BODY).digest).unwrap_err());
     assert!(error.starts_with("no secure connection to 0.0.0.0: HEAD https://0.0.0.0:"), "{error}");
     assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
-    assert!(error.contains("hint: if 0.0.0.0 has a certificate of your own CA, name its file"), "{error}");
+    let hint = "hint: if 0.0.0.0 has a certificate of your own CA, name its file in IMGPACK_CA_FILE";
+    assert!(error.contains(hint), "{error}");
+    // The same clients fetch files.
+    let address = format!("https://{}/file", repository(&server).registry());
+    let error = told(&anonymous().file(&address, None, &mut Vec::new()).unwrap_err());
+    assert!(error.contains(hint), "{error}");
 }
 
 #[test]
