@@ -85,20 +85,23 @@ pub(super) fn run(settings: &Settings, command: &AuthCommand) -> Result<Exit, Ve
 
 fn explain(settings: &Settings, arguments: &ExplainArguments) -> Result<(), Error> {
     let subject = Subject::reference(&arguments.reference)?;
-    let config = settings.remote_config(settings.root().ok());
+    // Rules of a workspace with mistakes hold for nobody here: who logs in mends another thing.
+    let _ = settings.use_workspace_around();
+    let config = settings.remote_config();
+    let address = subject.address(&config.plain_http);
     let looked = auth::explain(&config.credentials, &subject, &settings.cancel);
     let asked = arguments.ask.then(|| auth::ask(config, &subject));
     let answer = asked.as_ref().and_then(|asked| asked.as_ref().ok());
     match arguments.format {
-        Format::Text => print(&text(&subject, &looked, answer))?,
-        Format::Json => print(&format!("{:#}\n", json(&subject, &looked, answer)))?,
+        Format::Text => print(&text(&subject, &address, &looked, answer))?,
+        Format::Json => print(&format!("{:#}\n", json(&subject, &address, &looked, answer)))?,
     }
     asked.map_or(Ok(()), |asked| asked.map(drop))
 }
 
-fn text(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> String {
+fn text(subject: &Subject, address: &str, looked: &Looked, answer: Option<&SignIn>) -> String {
     // Writing to a string cannot fail.
-    let mut text = format!("credentials for {subject}, at {}\n\n", subject.address());
+    let mut text = format!("credentials for {subject}, at {address}\n\n");
     for (place, outcome) in &looked.places {
         let words = match outcome {
             Outcome::Missing => "is not there".to_owned(),
@@ -147,7 +150,7 @@ fn form(looked: &Looked) -> Option<&Form> {
     })
 }
 
-fn json(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> Value {
+fn json(subject: &Subject, address: &str, looked: &Looked, answer: Option<&SignIn>) -> Value {
     let places: Vec<Value> = looked
         .places
         .iter()
@@ -177,7 +180,7 @@ fn json(subject: &Subject, looked: &Looked, answer: Option<&SignIn>) -> Value {
     json!({
         "subject": subject.to_string(),
         "registry": subject.registry(),
-        "address": subject.address(),
+        "address": address,
         "places": places,
         "sent": sent,
         "asked": asked,
@@ -207,7 +210,9 @@ fn login(settings: &Settings, arguments: &LoginArguments) -> Result<(), Error> {
     let password = password.strip_suffix('\n').unwrap_or(&password);
     let password = password.strip_suffix('\r').unwrap_or(password);
     auth::check(&arguments.username, password)?;
-    let config = settings.remote_config(settings.root().ok());
+    // Rules of a workspace with mistakes hold for nobody here: who logs in mends another thing.
+    let _ = settings.use_workspace_around();
+    let config = settings.remote_config();
     let done = auth::login(config, &subject, &arguments.username, password)?;
     settings.remark(&match done.sign_in.asked {
         Asked::Nothing => format!(
@@ -222,7 +227,7 @@ fn login(settings: &Settings, arguments: &LoginArguments) -> Result<(), Error> {
 
 fn logout(settings: &Settings, arguments: &LogoutArguments) -> Result<(), Error> {
     let subject = Subject::namespace(&arguments.registry)?;
-    let places = settings.remote_config(None).credentials;
+    let places = settings.remote_config().credentials;
     let done = auth::logout(&places, &subject, &settings.cancel)?;
     settings.remark(&if done.forgotten {
         format!("logged out of {subject}, in {}", done.file.display())

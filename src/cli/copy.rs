@@ -55,11 +55,13 @@ fn copied(settings: &Settings, arguments: &CopyArguments) -> Result<Exit, Error>
             ));
         }
     };
+    settings.use_workspace_around()?;
     let options = CopyOptions {
         platform,
         no_referrers: arguments.no_referrers,
         legacy_signatures: arguments.legacy_signatures,
         tags: arguments.tags.clone(),
+        rules: settings.tag_rules(false)?,
     };
     let copied = settings.with_machine(".".into(), None, settings.mode(), |machine| {
         copy(machine, &source, &target, &options)

@@ -48,6 +48,7 @@ pub(super) fn run(settings: &Settings, arguments: &InspectArguments) -> Result<E
 fn inspected(settings: &Settings, arguments: &InspectArguments) -> Result<Exit, Error> {
     let source = Source::parse(&arguments.image)?;
     let platform = arguments.platform.as_ref();
+    settings.use_workspace_around()?;
     settings.with_machine(".".into(), None, Mode::Quiet, |machine| {
         if arguments.raw {
             let bytes = inspect::raw(machine, &source, platform)?;

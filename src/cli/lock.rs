@@ -37,7 +37,7 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
     let LockArguments { selection, upgrade, toolchains, offline } = arguments;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
-    settings.use_mirrors(&workspace);
+    settings.use_workspace(&workspace);
     let specs = match selection.variant {
         Some(_) => Settings::select(&workspace, selection),
         None => workspace.select_every(&selection.identities).map_err(Error::from),

@@ -38,7 +38,8 @@ pub(super) fn run(settings: &Settings, arguments: MergeArguments) -> Result<Exit
     let one = |error: Error| vec![error];
     let MergeArguments { files, tags, allow_partial, result } = arguments;
     let options = MergeOptions { tags, allow_partial };
-    // The files say everything: no workspace is read.
+    // The files say everything that is built; of a workspace only its ways to registries are taken.
+    settings.use_workspace_around().map_err(one)?;
     let merged = settings
         .with_machine(PathBuf::from("."), None, Mode::Quiet, |machine| Ok(merge(machine, &files, &options)))
         .map_err(one)??;

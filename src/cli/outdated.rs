@@ -25,7 +25,7 @@ pub(super) fn run(settings: &Settings, arguments: &OutdatedArguments) -> Result<
     let one = |error: Error| vec![error];
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &[]).map_err(one)?;
-    settings.use_mirrors(&workspace);
+    settings.use_workspace(&workspace);
     let specs = workspace.select_every(&[]).map_err(|error| one(error.into()))?;
     let (standings, errors) =
         settings.with_machine(root, None, Mode::Quiet, |machine| outdated(machine, specs)).map_err(one)?;

@@ -16,15 +16,16 @@ use signal_hook::iterator::Signals;
 use super::args::{Arguments, Command, Selection};
 use super::failure::{self, Exit, Tails};
 use super::progress::{Mode, Plain};
+use super::registries::Rules;
 use super::style::Style;
-use super::{auth, cache, copy, inspect, lock, merge, mirrors, outdated, verbs};
+use super::{auth, cache, copy, inspect, lock, merge, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::event::{Event, Observer};
 use crate::ops::prepare::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
-use crate::registry::{CredentialPlaces, Offline, Realms, Registry, Remote, RemoteConfig};
+use crate::registry::{Offline, Registry, Remote, RemoteConfig};
 use crate::spec::{self, ImageSpec, SetArg, Workspace};
 use crate::store::Store;
 use crate::system::Cancel;
@@ -40,8 +41,8 @@ pub(super) struct Settings {
     pub(super) cancel: Cancel,
     /// Whether the output of the builder that failed stands right above.
     failure_above: Arc<AtomicBool>,
-    /// The mirrors of the workspace, once it is read.
-    pub(super) mirrors: OnceLock<BTreeMap<String, Vec<String>>>,
+    /// What the workspace says of registries, once it is read.
+    pub(super) rules: OnceLock<Rules>,
 }
 
 /// Runs the command line of this process.
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
         offline: arguments.command.is_offline(),
         cancel: cancel.clone(),
         failure_above: Arc::default(),
-        mirrors: OnceLock::new(),
+        rules: OnceLock::new(),
     };
     let outcome = match arguments.command {
         Command::Build(arguments) => verbs::build(&settings, &arguments),
@@ -225,7 +226,7 @@ impl Settings {
         }
     }
 
-    fn environment_value(&self, name: &str) -> Option<&OsStr> {
+    pub(super) fn environment_value(&self, name: &str) -> Option<&OsStr> {
         self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
@@ -247,8 +248,8 @@ impl Settings {
             mode => mode.observer().into(),
         };
         let told = Arc::clone(&observer);
-        let mirrors = mirrors::of(self)?.telling(move |text| told.event(Event::Note(text.to_owned())));
-        let remote = Remote::new(RemoteConfig { mirrors, ..self.remote_config(Some(root.clone())) });
+        let mirrors = self.mirrors()?.telling(move |text| told.event(Event::Note(text.to_owned())));
+        let remote = Remote::new(RemoteConfig { mirrors, ..self.remote_config() });
         let registry: &dyn Registry = if self.offline { &Offline } else { &remote };
         let jobs = Self::jobs(jobs);
         verb(&Machine {
@@ -261,28 +262,6 @@ impl Settings {
             jobs,
             press: Press::new(jobs),
         })
-    }
-
-    /// How registries are spoken to; `root` is the workspace's, where there is one.
-    pub(super) fn remote_config(&self, root: Option<PathBuf>) -> RemoteConfig {
-        let ca_files = self.environment_value("IMGPACK_CA_FILE").unwrap_or_default();
-        let ca_files = std::env::split_paths(ca_files).filter(|path| !path.as_os_str().is_empty());
-        let home = self.variable("HOME").map(|home| PathBuf::from(home).join(".config/containers/certs.d"));
-        let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
-        // Read only where a registry names a foreign token server, and then the workspace was read without a mistake.
-        let realms = root.map_or_else(Realms::default, |root| {
-            Realms::read_by(move || {
-                Self::load(&root, &[]).map(|workspace| workspace.realms).unwrap_or_default()
-            })
-        });
-        RemoteConfig {
-            credentials: CredentialPlaces::of(&self.environment),
-            realms,
-            ca_files: ca_files.collect(),
-            certificate_directories: home.into_iter().chain(system).collect(),
-            cancel: self.cancel.clone(),
-            ..RemoteConfig::default()
-        }
     }
 
     /// How many things at once.

@@ -34,7 +34,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     let created = settings.created().map_err(one)?;
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &arguments.selection.sets).map_err(one)?;
-    settings.use_mirrors(&workspace);
+    settings.use_workspace(&workspace);
     let mut specs = Settings::select(&workspace, &arguments.selection).map_err(one)?;
     settings.leave_out(&mut specs, &arguments.selection);
     if !arguments.tags.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn build(settings: &Settings, arguments: &BuildArguments) -> Outcome 
     if arguments.load && options.platforms.is_empty() {
         options.platforms.extend(Settings::own_platform());
     }
-    let rules = TagRules::new(&workspace.immutable_tags, arguments.allow_partial).map_err(one)?;
+    let rules = settings.tag_rules(arguments.allow_partial).map_err(one)?;
     // What cannot work is said before anything is built.
     if arguments.push {
         specs.iter().try_for_each(|spec| deliver::repository(&spec.repository).map(drop)).map_err(one)?;
@@ -267,7 +267,7 @@ fn explained(
 ) -> Outcome {
     let root = settings.root().map_err(one)?;
     let workspace = Settings::load(&root, &selection.sets).map_err(one)?;
-    settings.use_mirrors(&workspace);
+    settings.use_workspace(&workspace);
     let mut specs = Settings::select(&workspace, selection).map_err(one)?;
     settings.leave_out(&mut specs, selection);
     options.platforms.clone_from(&selection.platforms);

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use crate::model::Repository;
-use crate::registry::{AuthFile, CredentialPlaces, Looked, Remote, RemoteConfig, SignIn};
+use crate::registry::{AuthFile, CredentialPlaces, Looked, PlainHttp, Remote, RemoteConfig, SignIn};
 use crate::system::Cancel;
 
 /// A registry, or something in it: a namespace or a repository.
@@ -53,9 +53,8 @@ impl Subject {
     }
 
     /// Where the registry is spoken to.
-    pub fn address(&self) -> String {
-        let scheme = if self.repository.is_loopback() { "http" } else { "https" };
-        format!("{scheme}://{}", self.repository.authority())
+    pub fn address(&self, plain_http: &PlainHttp) -> String {
+        format!("{}://{}", plain_http.scheme(&self.repository), self.repository.authority())
     }
 }
 
@@ -141,6 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_read() {
+        let plain = PlainHttp::new(["registry.lan:5000".to_owned()]);
         for (text, shown, address) in [
             ("ghcr.io", "ghcr.io", "https://ghcr.io"),
             ("ghcr.io/acme", "ghcr.io/acme", "https://ghcr.io"),
@@ -148,9 +148,10 @@ mod tests {
             ("docker.io/acme", "docker.io/acme", "https://registry-1.docker.io"),
             ("localhost:5000", "localhost:5000", "http://localhost:5000"),
             ("localhost", "localhost", "http://localhost"),
+            ("registry.lan:5000", "registry.lan:5000", "http://registry.lan:5000"),
         ] {
             let subject = Subject::namespace(text).unwrap();
-            assert_eq!((subject.to_string().as_str(), subject.address().as_str()), (shown, address));
+            assert_eq!((subject.to_string().as_str(), subject.address(&plain).as_str()), (shown, address));
         }
         for text in ["", "acme", "https://ghcr.io/", "ghcr.io/", "ghcr.io/ACME", "ghcr.io//x", "user@ghcr.io"]
         {

@@ -8,6 +8,7 @@ use super::event::Event;
 use super::graph::{Graph, Node, Origin, Referrers, carried, is_image_config};
 use super::place::{Source, Target};
 use super::prepare::Machine;
+use super::tags::TagRules;
 use crate::archive::{self, Destination, DockerImage, Form, GraphOutput, SendBlob};
 use crate::model::{BlobDigest, RawDescriptor, RawPlatform, Repository};
 use crate::registry::{self, BlobSource, ImagePush, Manifest, PushJob};
@@ -26,6 +27,8 @@ pub struct CopyOptions {
     pub legacy_signatures: bool,
     /// Names at the target beside the one in its reference.
     pub tags: Vec<String>,
+    /// Which of them must not move.
+    pub rules: TagRules,
 }
 
 /// What a copy did.
@@ -89,7 +92,15 @@ pub fn copy(
             if *tagged || (options.tags.is_empty() && reference.digest().is_none()) {
                 tags.extend(reference.tag().map(str::to_owned));
             }
-            push(machine, &origin, &graph, &legacy, reference.repository(), tags.into_iter().collect())?
+            push(
+                machine,
+                &origin,
+                &graph,
+                &legacy,
+                reference.repository(),
+                tags.into_iter().collect(),
+                &options.rules,
+            )?
         }
         Target::Local(place) => {
             for (tag, found) in legacy {
@@ -207,6 +218,7 @@ fn push(
     legacy: &[(String, Graph)],
     repository: &Repository,
     tags: Vec<String>,
+    rules: &TagRules,
 ) -> Result<Copied, Error> {
     let watcher = Watcher::new(machine);
     // What is in the repository has its blobs there; an archive is unpacked only for what is not.
@@ -247,7 +259,8 @@ fn push(
     copied.referrers = last.len() - 1;
     let mut listed: BTreeMap<BlobDigest, BTreeSet<BlobDigest>> = BTreeMap::new();
     for images in stages.into_values().chain([last]) {
-        let job = PushJob::new(images, UPLOADS);
+        let immutable = rules.fixed(&images)?;
+        let job = PushJob { immutable, ..PushJob::new(images, UPLOADS) };
         let summary = match registry::push(machine.registry, &job, &watcher) {
             Ok(summary) => summary,
             Err(error) => return Err(blame(origin, &job, error)),

@@ -84,9 +84,11 @@ pub(super) async fn follow(
 /// Whether `url`, named by `registry`, may be followed. The verdict binds the host: connections to it are made to no
 /// nearer address, whatever its name stands for by then.
 pub(super) async fn check(registry: &Url, url: &Url, floors: &Floors) -> Result<(), &'static str> {
-    if let Some(broken) = broken_rule(url) {
-        return Err(broken);
+    // A registry that is spoken to without TLS is so all the way.
+    if same_origin(registry, url) && registry.scheme() == "http" && has_no_user(url) {
+        return Ok(());
     }
+    check_alone(url)?;
     if same_origin(registry, url) {
         return Ok(());
     }
@@ -103,17 +105,21 @@ pub(super) async fn check(registry: &Url, url: &Url, floors: &Floors) -> Result<
     Ok(())
 }
 
-/// What can be said without asking anyone.
-fn broken_rule(url: &Url) -> Option<&'static str> {
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some("which carries a user or a password");
+/// Whether an address that nobody but the user named may be asked.
+pub(super) fn check_alone(url: &Url) -> Result<(), &'static str> {
+    if !has_no_user(url) {
+        return Err("which carries a user or a password");
     }
     match url.scheme() {
-        "https" => None,
-        "http" if host_of(url).is_some_and(|host| is_this_machine(&host)) => None,
-        "http" => Some(HTTP_ADDRESS),
-        _ => Some("which is neither https nor http"),
+        "https" => Ok(()),
+        "http" if host_of(url).is_some_and(|host| is_this_machine(&host)) => Ok(()),
+        "http" => Err(HTTP_ADDRESS),
+        _ => Err("which is neither https nor http"),
     }
+}
+
+fn has_no_user(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
 }
 
 fn host_of(url: &Url) -> Option<String> {
@@ -190,6 +196,8 @@ mod tests {
             ("https://10.0.0.9/v2/", "https://10.0.0.1/", Ok("https://10.0.0.1/")),
             ("https://10.0.0.9/v2/", "https://169.254.169.254/latest", Err(NEARER)),
             ("https://10.0.0.9/v2/", "https://127.0.0.1/", Err(NEARER)),
+            ("http://10.0.0.9:5000/v2/", "/v2/x?y=z", Ok("http://10.0.0.9:5000/v2/x?y=z")),
+            ("http://10.0.0.9:5000/v2/", "http://10.0.0.9:6000/x", Err(HTTP_ADDRESS)),
             ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:6000/x", Ok("http://127.0.0.1:6000/x")),
             ("http://127.0.0.1:5000/v2/", "http://[::1]:6000/x", Ok("http://[::1]:6000/x")),
             ("http://127.0.0.1:5000/v2/", "http://10.0.0.1/x", Err(HTTP_ADDRESS)),

@@ -15,16 +15,21 @@ use crate::model::{BlobDigest, Descriptor, ImageRef, MediaType};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-fn call<'a>(method: Method, reference: &'a ImageRef, access: Access<'a>) -> Result<Call<'a>, RegistryError> {
-    let rest = format!("manifests/{}", reference.key());
-    let mut call = Call::new(method, reference.repository(), &rest, access)?;
-    call.accept = Some(ACCEPT);
-    Ok(call)
-}
-
 impl Http {
+    fn document_call<'a>(
+        &self,
+        method: Method,
+        reference: &'a ImageRef,
+        access: Access<'a>,
+    ) -> Result<Call<'a>, RegistryError> {
+        let rest = format!("manifests/{}", reference.key());
+        let mut call = self.call(method, reference.repository(), &rest, access)?;
+        call.accept = Some(ACCEPT);
+        Ok(call)
+    }
+
     pub(super) async fn resolve(&self, reference: &ImageRef) -> Result<Descriptor, RegistryError> {
-        let response = self.send(&call(Method::HEAD, reference, Access::Pull)?).await?;
+        let response = self.send(&self.document_call(Method::HEAD, reference, Access::Pull)?).await?;
         if response.status().is_success()
             && let Some(found) = described(response.headers())
             && reference.digest().is_none_or(|digest| digest == found.digest)
@@ -36,7 +41,7 @@ impl Http {
     }
 
     pub(super) async fn manifest(&self, reference: &ImageRef) -> Result<RawManifest, RegistryError> {
-        let call = call(Method::GET, reference, Access::Pull)?;
+        let call = self.document_call(Method::GET, reference, Access::Pull)?;
         let mut failures = 0;
         let (named, promised, bytes) = loop {
             let response = self.send(&call).await?;
@@ -69,7 +74,7 @@ impl Http {
     }
 
     pub(super) async fn present(&self, reference: &ImageRef) -> Result<Option<BlobDigest>, RegistryError> {
-        let call = call(Method::HEAD, reference, Access::Push)?;
+        let call = self.document_call(Method::HEAD, reference, Access::Push)?;
         let response = self.send(&call).await?;
         match response.status().as_u16() {
             200..=299 => Ok(digest_of(response.headers())),
@@ -86,7 +91,7 @@ impl Http {
         media_type: MediaType,
         bytes: &[u8],
     ) -> Result<bool, RegistryError> {
-        let mut call = call(Method::PUT, reference, Access::Push)?;
+        let mut call = self.document_call(Method::PUT, reference, Access::Push)?;
         call.accept = None;
         call.follow = false;
         call.body = Some((media_type.as_str(), bytes));

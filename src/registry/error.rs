@@ -377,7 +377,8 @@ impl RegistryError {
         match self {
             Self::Unreachable { request, .. } => Some(reach_hint(&request.repository)),
             Self::Tls { plain: true, .. } => Some(
-                "it seems to speak plain http, which imgpack does only with localhost, 127.0.0.0/8 and [::1]"
+                "it seems to speak plain http; where the network may be trusted with passwords and images, name the \
+                 registry in IMGPACK_HTTP_REGISTRIES"
                     .into(),
             ),
             // The name of TLS's alert (RFC 8446, 6), as rustls writes it.

@@ -15,6 +15,7 @@ use super::clients::{Clients, Patience, deepest};
 use super::credential_places::Looked;
 use super::error::{Cause, Detail, RegistryError, Request, one_line};
 use super::holders::Holders;
+use super::plain_http::PlainHttp;
 use super::realm::Realms;
 use super::referrers::WithoutReferrers;
 use super::retry::{Retry, is_passing, retry_after};
@@ -30,6 +31,7 @@ pub(super) struct Http {
     pub(super) clients: Clients,
     pub(super) auth: Auth,
     pub(super) realms: Realms,
+    pub(super) plain: PlainHttp,
     pub(super) holders: Holders,
     pub(super) retry: Retry,
     pub(super) patience: Patience,
@@ -40,6 +42,8 @@ pub(super) struct Http {
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
+    /// `/v2/` of the registry: what is of its origin may get credentials.
+    pub(super) root: Url,
     pub(super) repository: &'a Repository,
     pub(super) access: Access<'a>,
     pub(super) accept: Option<&'a str>,
@@ -52,29 +56,10 @@ pub(super) struct Call<'a> {
     pub(super) follow: bool,
 }
 
-impl<'a> Call<'a> {
-    /// A request of `/v2/<repository>/<rest>`.
-    pub(super) fn new(
-        method: Method,
-        repository: &'a Repository,
-        rest: &str,
-        access: Access<'a>,
-    ) -> Result<Self, RegistryError> {
-        let root = root(repository)?;
-        let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
-        let (accept, body, range, if_match) = (None, None, None, None);
-        Ok(Self { method, url, repository, access, accept, body, range, if_match, follow: true })
-    }
-
+impl Call<'_> {
     pub(super) fn request(&self) -> Request {
         Request::new(method_name(&self.method), &self.url, self.repository)
     }
-}
-
-/// `https://host/v2/`, or http where the host is this machine.
-pub(super) fn root(repository: &Repository) -> Result<Url, RegistryError> {
-    let scheme = if repository.is_loopback() { "http" } else { "https" };
-    Url::parse(&format!("{scheme}://{}/v2/", repository.authority())).map_err(|error| unusable(&error))
 }
 
 fn unusable(error: &impl std::error::Error) -> RegistryError {
@@ -93,6 +78,26 @@ pub(super) fn method_name(method: &Method) -> &'static str {
 }
 
 impl Http {
+    /// `https://host/v2/`, or http by [`PlainHttp`].
+    pub(super) fn root(&self, repository: &Repository) -> Result<Url, RegistryError> {
+        let scheme = self.plain.scheme(repository);
+        Url::parse(&format!("{scheme}://{}/v2/", repository.authority())).map_err(|error| unusable(&error))
+    }
+
+    /// A request of `/v2/<repository>/<rest>`.
+    pub(super) fn call<'a>(
+        &self,
+        method: Method,
+        repository: &'a Repository,
+        rest: &str,
+        access: Access<'a>,
+    ) -> Result<Call<'a>, RegistryError> {
+        let root = self.root(repository)?;
+        let url = root.join(&format!("{}/{rest}", repository.path())).map_err(|error| unusable(&error))?;
+        let (accept, body, range, if_match) = (None, None, None, None);
+        Ok(Call { method, url, root, repository, access, accept, body, range, if_match, follow: true })
+    }
+
     /// Sends `call` until there is an answer that stays: any success, or a refusal that trying again does not change.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
         let mut challenged = false;
@@ -134,7 +139,6 @@ impl Http {
 
     /// One request, and the redirects that it leads to.
     async fn once(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
-        let registry = root(call.repository)?;
         let mut url = call.url.clone();
         for _ in 0..=HOPS {
             let mut request = self.clients.for_url(&url)?.request(call.method.clone(), url.clone());
@@ -153,7 +157,7 @@ impl Http {
             } else if let Some((content_type, body)) = call.body {
                 request = request.header(CONTENT_TYPE, content_type).body(body.to_vec());
             }
-            if address::same_origin(&registry, &url) {
+            if address::same_origin(&call.root, &url) {
                 request = self.authorize(request, call.repository, call.access).await?;
             }
             let shown = || Box::new(Request::new(method_name(&call.method), &url, call.repository));
@@ -186,7 +190,7 @@ impl Http {
                 reason: "it has no Location".to_owned(),
             }
         })?;
-        let followed = address::follow(&root(repository)?, base, text, &self.clients.floors).await;
+        let followed = address::follow(&self.root(repository)?, base, text, &self.clients.floors).await;
         followed.map_err(|(to, reason)| RegistryError::Address {
             request: Box::new(request.clone()),
             to,
@@ -372,18 +376,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(detail_of(body.as_bytes()).to_string(), expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_spoken_to_without_tls() {
-        for (repository, expected) in [
-            ("localhost:5000/x", "http://localhost:5000/v2/"),
-            ("[::1]:5000/x", "http://[::1]:5000/v2/"),
-            ("10.0.0.1:5000/x", "https://10.0.0.1:5000/v2/"),
-            ("nginx", "https://registry-1.docker.io/v2/"),
-        ] {
-            assert_eq!(root(&repository.parse().unwrap()).unwrap().as_str(), expected);
         }
     }
 }

@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 
 use super::auth::Access;
 use super::error::{Cause, RegistryError, Request};
-use super::http::{Call, Http, is_passing_error, transport};
+use super::http::{Http, is_passing_error, transport};
 use super::port::BlobSource;
 use super::runtime::{FileReader, sleep, within};
 use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
@@ -182,7 +182,7 @@ impl Relay<'_> {
     /// Asks for the blob from `at` on; how many bytes before that come nevertheless.
     async fn ask(&self, http: &Http, blob: &Descriptor, at: u64) -> Result<(Response, u64), RegistryError> {
         let path = format!("blobs/{}", blob.digest);
-        let mut call = Call::new(Method::GET, self.from, &path, Access::Pull)?;
+        let mut call = http.call(Method::GET, self.from, &path, Access::Pull)?;
         call.range = Some(at).filter(|at| *at > 0);
         let response = http.send(&call).await?;
         if !response.status().is_success() {

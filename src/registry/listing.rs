@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::address;
 use super::auth::Access;
 use super::error::{RegistryError, redacted};
-use super::http::{Call, Http, root};
+use super::http::{Call, Http};
 use crate::model::{Repository, is_tag};
 
 /// Tags asked for at once.
@@ -27,7 +27,7 @@ struct Tags {
 
 impl Http {
     pub(super) async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
-        let mut call = Call::new(Method::GET, repository, &format!("tags/list?n={PAGE}"), Access::Pull)?;
+        let mut call = self.call(Method::GET, repository, &format!("tags/list?n={PAGE}"), Access::Pull)?;
         let wrong = |call: &Call<'_>, reason: String| {
             Err(RegistryError::Protocol { request: Box::new(call.request()), reason })
         };
@@ -79,7 +79,7 @@ pub(super) fn next_page(call: &Call<'_>, response: &Response) -> Result<Option<U
         return refused("a text".to_owned(), "which is no address");
     };
     next.set_fragment(None);
-    if address::same_origin(&root(call.repository)?, &next) {
+    if address::same_origin(&call.root, &next) {
         Ok(Some(next))
     } else {
         refused(redacted(&next), "and the next page of a list is the registry's own")

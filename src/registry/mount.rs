@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use super::auth::Access;
 use super::error::RegistryError;
-use super::http::{Call, Http};
+use super::http::Http;
 use super::session::Session;
 use super::upload::Begun;
 use crate::model::{BlobDigest, Repository};
@@ -19,7 +19,7 @@ impl Http {
         digest: BlobDigest,
     ) -> Result<Option<Begun<'a>>, RegistryError> {
         let Some(from) = self.holders.of(repository, digest) else { return Ok(None) };
-        let mut call = Call::new(Method::POST, repository, "blobs/uploads/", Access::Mount(&from))?;
+        let mut call = self.call(Method::POST, repository, "blobs/uploads/", Access::Mount(&from))?;
         let fields = [("mount", digest.to_string()), ("from", from.path().to_owned())];
         call.url.query_pairs_mut().extend_pairs(fields);
         call.follow = false;

@@ -9,7 +9,7 @@ use reqwest::header::CONTENT_RANGE;
 
 use super::auth::Access;
 use super::error::{Cause, RegistryError, Request};
-use super::http::{Call, Http, is_passing_error, transport};
+use super::http::{Http, is_passing_error, transport};
 use super::runtime::{sleep, within};
 use crate::model::{BlobDigest, Descriptor, Hasher, Repository};
 
@@ -102,7 +102,7 @@ impl Http {
                     return Ok(());
                 }
                 Ok(()) => {
-                    let call = Call::new(Method::GET, repository, &path_of(blob), Access::Pull)?;
+                    let call = self.call(Method::GET, repository, &path_of(blob), Access::Pull)?;
                     let ended = format!("it ended after {} of {} bytes", arriving.written, blob.size);
                     RegistryError::Broken { request: Box::new(call.request()), source: Cause(ended) }
                 }
@@ -119,7 +119,7 @@ impl Http {
 
     /// One try to get what is missing. A range is asked for where a part is there already.
     async fn fetch(&self, repository: &Repository, arriving: &mut Arriving<'_>) -> Result<(), RegistryError> {
-        let mut call = Call::new(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
+        let mut call = self.call(Method::GET, repository, &path_of(arriving.blob), Access::Pull)?;
         call.range = Some(arriving.written).filter(|written| *written > 0);
         let mut response = self.send(&call).await?;
         if response.status() == 416 && call.range.take().is_some() {

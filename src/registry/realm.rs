@@ -1,9 +1,7 @@
 //! Which token servers get credentials.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use reqwest::Url;
 
@@ -20,23 +18,14 @@ const KNOWN: [(&str, &str); 4] = [
     ("scw.cloud", "api.scaleway.com"),
 ];
 
-type Settings = BTreeMap<String, Vec<String>>;
-
-/// Token servers that get credentials beside those of a registry's own domain: registry → hosts. They are read when a
-/// registry first names a foreign one.
-#[derive(Clone, Default)]
-pub struct Realms(Option<Arc<dyn Fn() -> Settings + Send + Sync>>);
-
-impl fmt::Debug for Realms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Realms")
-    }
-}
+/// Token servers that get credentials beside those of a registry's own domain: registry → hosts.
+#[derive(Debug, Clone, Default)]
+pub struct Realms(BTreeMap<String, Vec<String>>);
 
 impl Realms {
-    /// Those that `settings` reads.
-    pub fn read_by(settings: impl Fn() -> BTreeMap<String, Vec<String>> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(settings)))
+    /// These hosts get the credentials for these registries.
+    pub fn new(hosts: BTreeMap<String, Vec<String>>) -> Self {
+        Self(hosts)
     }
 
     /// Whether the credentials for `repository` may be sent to `realm`, which its registry named.
@@ -45,11 +34,8 @@ impl Realms {
         let registry = repository.registry();
         is_of_one_owner(repository.host(), &to)
             || KNOWN.iter().any(|(domain, host)| is_or_is_below(repository.host(), domain) && to == *host)
-            || self.0.as_ref().is_some_and(|settings| {
-                settings().iter().any(|(name, hosts)| {
-                    name.eq_ignore_ascii_case(registry)
-                        && hosts.iter().any(|host| host.eq_ignore_ascii_case(&to))
-                })
+            || self.0.iter().any(|(name, hosts)| {
+                name.eq_ignore_ascii_case(registry) && hosts.iter().any(|host| host.eq_ignore_ascii_case(&to))
             })
     }
 }
@@ -92,12 +78,10 @@ mod tests {
 
     #[test]
     fn credentials_stay_with_their_owner() {
-        let realms = Realms::read_by(|| {
-            BTreeMap::from([
-                ("registry.example".to_owned(), vec!["login.other.example".to_owned()]),
-                ("10.0.0.1:5000".to_owned(), vec!["10.0.0.2".to_owned()]),
-            ])
-        });
+        let realms = Realms::new(BTreeMap::from([
+            ("registry.example".to_owned(), vec!["login.other.example".to_owned()]),
+            ("10.0.0.1:5000".to_owned(), vec!["10.0.0.2".to_owned()]),
+        ]));
         for (repository, realm, expected) in [
             ("nginx", "https://auth.docker.io/token", true),
             ("ghcr.io/a/b", "https://ghcr.io/token", true),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::auth::Access;
 use super::error::{RegistryError, one_line};
-use super::http::{Call, Http};
+use super::http::Http;
 use super::listing::next_page;
 use super::port::RawManifest;
 use super::runtime::sleep;
@@ -113,7 +113,7 @@ impl Http {
         if self.without_referrers.contains(repository) {
             return Ok(None);
         }
-        let mut call = Call::new(Method::GET, repository, &format!("referrers/{subject}"), Access::Pull)?;
+        let mut call = self.call(Method::GET, repository, &format!("referrers/{subject}"), Access::Pull)?;
         call.accept = Some(MediaType::OciIndex.as_str());
         let mut found: BTreeMap<BlobDigest, RawDescriptor> = BTreeMap::new();
         for page in 0..MOST_PAGES {
@@ -190,7 +190,7 @@ impl Http {
     /// The rows of a list as they stand there, and its `ETag`.
     async fn list_under(&self, tag: &ImageRef) -> Result<(Vec<Value>, Option<String>), RegistryError> {
         let rest = format!("manifests/{}", tag.key());
-        let mut call = Call::new(Method::GET, tag.repository(), &rest, Access::Push)?;
+        let mut call = self.call(Method::GET, tag.repository(), &rest, Access::Push)?;
         call.accept = Some(MediaType::OciIndex.as_str());
         let response = self.send(&call).await?;
         if response.status().as_u16() == 404 {
@@ -220,7 +220,7 @@ impl Http {
         etag: Option<String>,
     ) -> Result<bool, RegistryError> {
         let rest = format!("manifests/{}", tag.key());
-        let mut call = Call::new(Method::PUT, tag.repository(), &rest, Access::Push)?;
+        let mut call = self.call(Method::PUT, tag.repository(), &rest, Access::Push)?;
         call.follow = false;
         call.body = Some((MediaType::OciIndex.as_str(), bytes));
         // A strong one only: If-Match does not take the others (RFC 9110, 13.1.1).

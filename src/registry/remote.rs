@@ -10,6 +10,7 @@ use super::error::RegistryError;
 use super::holders::Holders;
 use super::http::Http;
 use super::mirrors::Mirrors;
+use super::plain_http::PlainHttp;
 use super::port::{BlobSource, Pushed, RawManifest, Registry};
 use super::pull::Arriving;
 use super::realm::Realms;
@@ -27,6 +28,8 @@ pub struct RemoteConfig {
     pub credentials: CredentialPlaces,
     /// Token servers that get credentials beside those of a registry's own domain.
     pub realms: Realms,
+    /// Which registries are spoken to without TLS.
+    pub plain_http: PlainHttp,
     /// PEM files of certificates that are trusted beside the machine's own.
     pub ca_files: Vec<PathBuf>,
     /// Directories with a directory of certificates for each host (containers-certs.d(5)): those are trusted for that
@@ -58,6 +61,7 @@ impl Remote {
         let RemoteConfig {
             credentials,
             realms,
+            plain_http,
             ca_files,
             certificate_directories,
             mirrors,
@@ -69,6 +73,7 @@ impl Remote {
             clients: Clients::new(patience, ca_files, certificate_directories),
             auth: Auth::new(credentials, cancel.clone()),
             realms,
+            plain: plain_http,
             holders: Holders::default(),
             retry,
             patience,

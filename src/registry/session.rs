@@ -10,7 +10,7 @@ use reqwest::{Body, Method, Response, Url};
 use super::address;
 use super::auth::Access;
 use super::error::{Cause, RegistryError, Request};
-use super::http::{Call, Http, method_name, root, transport};
+use super::http::{Call, Http, method_name, transport};
 use super::input::Input;
 use super::runtime::{body, within};
 use crate::model::{BlobDigest, Repository};
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         if part == Part::Chunk {
             request = request.header(CONTENT_RANGE, format!("{}-{}", range.start, range.end - 1));
         }
-        let own = address::same_origin(&root(self.repository)?, &url);
+        let own = address::same_origin(&http.root(self.repository)?, &url);
         if own {
             request = http.authorize(request, self.repository, Access::Push).await?;
         }
@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
     /// Asks how much of the blob, of `size` bytes, is stored; `None` where the registry does not say, where the session
     /// is gone, or where it cannot be right.
     pub(super) async fn ask(&mut self, http: &Http, size: u64) -> Result<Option<u64>, RegistryError> {
-        let mut call = Call::new(Method::GET, self.repository, "", Access::Push)?;
+        let mut call = http.call(Method::GET, self.repository, "", Access::Push)?;
         call.url = self.url.clone();
         call.follow = false;
         let response = http.send(&call).await?;

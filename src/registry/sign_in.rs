@@ -6,7 +6,7 @@ use super::auth::Access;
 use super::challenge::Challenge;
 use super::credential_places::Looked;
 use super::error::RegistryError;
-use super::http::{Call, Http, root};
+use super::http::{Call, Http};
 use crate::model::Repository;
 
 /// How a registry wants to be told who asks.
@@ -39,7 +39,7 @@ impl Http {
         repository: &Repository,
         access: Access<'_>,
     ) -> Result<SignIn, RegistryError> {
-        let call = Call { url: root(repository)?, ..Call::new(Method::GET, repository, "", access)? };
+        let call = Call { url: self.root(repository)?, ..self.call(Method::GET, repository, "", access)? };
         let answer = match self.send(&call).await {
             Ok(answer) => answer,
             Err(error) => return Err(of_the_registry(access, error)),

@@ -11,7 +11,7 @@ use super::auth::{Access, Grant};
 use super::challenge::Challenge;
 use super::credentials::{Credential, Secret};
 use super::error::{Cause, RegistryError, Request};
-use super::http::{Http, method_name, root, transport};
+use super::http::{Http, method_name, transport};
 use super::realm;
 use super::runtime::within;
 use crate::model::Repository;
@@ -123,7 +123,7 @@ impl Http {
 
     /// The address where tokens are given, where the rules allow it: credentials go there.
     async fn realm(&self, repository: &Repository, realm: &str) -> Result<Url, RegistryError> {
-        let registry = root(repository)?;
+        let registry = self.root(repository)?;
         let refused = |to: String, reason| RegistryError::Address {
             request: Box::new(Request::new("GET", &registry, repository)),
             to,

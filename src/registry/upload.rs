@@ -8,7 +8,7 @@ use reqwest::Method;
 use super::auth::Access;
 use super::document::stored_as;
 use super::error::RegistryError;
-use super::http::{Call, Http, asked_wait, is_passing_error};
+use super::http::{Http, asked_wait, is_passing_error};
 use super::input::Input;
 use super::port::{BlobSource, Pushed};
 use super::retry::is_passing;
@@ -40,7 +40,7 @@ impl Http {
         digest: BlobDigest,
         access: Access<'_>,
     ) -> Result<bool, RegistryError> {
-        let mut call = Call::new(Method::HEAD, repository, &format!("blobs/{digest}"), access)?;
+        let mut call = self.call(Method::HEAD, repository, &format!("blobs/{digest}"), access)?;
         // A registry that would send us elsewhere for the bytes has them.
         call.follow = false;
         let response = self.send(&call).await?;
@@ -93,7 +93,7 @@ impl Http {
 
     /// Opens a session.
     pub(super) async fn begin<'a>(&self, repository: &'a Repository) -> Result<Begun<'a>, RegistryError> {
-        let mut call = Call::new(Method::POST, repository, "blobs/uploads/", Access::Push)?;
+        let mut call = self.call(Method::POST, repository, "blobs/uploads/", Access::Push)?;
         call.follow = false;
         call.body = Some(("application/octet-stream", &[]));
         let response = self.send(&call).await?;

@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 
 use crate::env::{Ended, Env, IMGPACK};
 use crate::fake::{Asked, Fake, Reply};
+use crate::keeping;
 
 /// `user:geheim`
 const KEPT: &str = "dXNlcjpnZWhlaW0=";
@@ -318,6 +319,31 @@ fn certificates_of_ones_own() {
     fs::create_dir_all(&own).unwrap();
     fs::copy(ca, own.join("ca.crt")).unwrap();
     assert_eq!(ask(&env), (0, String::new()));
+}
+
+#[test]
+fn plain_http_is_spoken_where_somebody_says_so() {
+    let server = keeping::start();
+    // The same server under a name that is not this machine's.
+    let registry = format!("0.0.0.0:{}", server.address.port());
+    let mut env = Env::with_files();
+    env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {registry}/acme\n"));
+    env.spec("web", "base: scratch\nfiles: { /etc/web: ../conf }\n");
+    let said = env.fails(4, &["build", "--push", "--quiet"]).replace(&registry, "[registry]");
+    let last: Vec<&str> = said.lines().filter(|line| line.starts_with("hint: ")).collect();
+    assert_eq!(
+        last,
+        [
+            "hint: it seems to speak plain http; where the network may be trusted with passwords and images, name the \
+          registry in IMGPACK_HTTP_REGISTRIES"
+        ],
+        "{said}"
+    );
+    assert_eq!(server.lines(), Vec::<String>::new());
+    env.set("IMGPACK_HTTP_REGISTRIES", format!("registry.example:5000, {registry}"));
+    env.succeeds(&["build", "--push"]);
+    assert_eq!(env.succeeds(&["build", "--push", "--quiet"]).stdout.matches("0.0.0.0").count(), 1);
+    assert!(server.lines().iter().any(|line| line.starts_with("PUT") && line.ends_with("/latest")));
 }
 
 #[test]

@@ -537,3 +537,44 @@ fn skopeo_reads_what_is_copied() {
     env.succeeds(&["copy", &format!("oci-archive:{}", theirs.display()), &format!("oci:{}", back.display())]);
     assert_eq!(blobs(&back), blobs(&out));
 }
+
+#[test]
+fn the_rules_of_the_workspace_around_hold() {
+    let env = Env::bare();
+    let (server, ..) = with_odd(&env);
+    let from = format!("{}/odd:v1", server.address);
+    // A mirror is read first, and asked by its own name.
+    let mirror = keeping::start();
+    env.succeeds(&["copy", &from, &format!("{}/hub/odd:v1", mirror.address)]);
+    let two = keeping::start();
+    let rules = |rest: &str| {
+        let mirrors = format!("mirrors: {{ \"{}\": [\"{}/hub\"] }}\n", server.address, mirror.address);
+        env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\n{mirrors}{rest}"));
+    };
+    rules("tags: { immutable: [\"v*\"] }\n");
+    let before = server.lines().len();
+    env.succeeds(&["copy", &from, &format!("{}/x:v1", two.address)]);
+    env.succeeds(&["inspect", &from]);
+    // Only what refers to an image is asked for where it comes from: mirrors keep no lists.
+    let lines = server.lines()[before..].to_vec();
+    let is_list = |line: &String| line.contains("/referrers/") || line.contains("/manifests/sha256-");
+    assert!(!lines.is_empty() && lines.iter().all(is_list), "{lines:#?}");
+    // The tag stands for the image already, then for another one.
+    env.succeeds(&["copy", &from, &format!("{}/x:v1", two.address)]);
+    let mut other = Layout::new(&env.outside("other"));
+    let row = other.image("linux/amd64", "another layer");
+    other.entry(&row, None);
+    let before = two.lines().len();
+    let said = env
+        .fails(1, &["copy", &format!("oci:{}", other.path.display()), &format!("{}/x:v1", two.address)])
+        .replace(&two.address.to_string(), "[registry]");
+    assert_snapshot!(without_digests(&said), @r"
+    error: [registry]/x:v1 must not move: it is sha256:…, and this push would make it sha256:…
+    hint: imgpack.yaml says so (`tags.immutable`), and nothing was tagged: give what changed another tag
+    ");
+    assert!(!two.lines()[before..].iter().any(|line| line.starts_with("PUT") && line.ends_with("/v1")));
+    // A workspace with a mistake says nothing that could be held to.
+    rules("tgas: {}\n");
+    let said = env.fails(2, &["copy", &from, &format!("{}/y:v1", two.address)]);
+    assert!(said.contains("unknown field `tgas`"), "{said}");
+}

@@ -133,7 +133,7 @@ fn a_foreign_token_server_gets_credentials_where_the_workspace_says_so() {
     );
     assert!(server.lines().iter().all(|line| !line.contains("/token")), "{:?}", server.lines());
 
-    let realms = Realms::read_by(move || [(registry.clone(), vec!["127.0.0.1".to_owned()])].into());
+    let realms = Realms::new([(registry.clone(), vec!["127.0.0.1".to_owned()])].into());
     assert!(remote(with(), realms).has_blob(&repository, digest).unwrap());
     assert!(remote(CredentialPlaces::default(), Realms::default()).has_blob(&repository, digest).unwrap());
     let asked: Vec<_> = server.lines().into_iter().filter(|line| line.contains("/token")).collect();
