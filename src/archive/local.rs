@@ -479,16 +479,8 @@ fn matching(images: &[(RawDescriptor, Vec<String>)], name: &str) -> Vec<usize> {
 fn reader<'a>(files: &'a Files, name: &str) -> Result<Option<Box<dyn Read + 'a>>, LocalError> {
     match files {
         Files::Directory(directory) => {
-            let path = directory.join(name);
-            // Opening a pipe would wait for its writer for ever.
-            if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-                return Ok(None);
-            }
-            match fs::open(path) {
-                Ok(file) => Ok(Some(Box::new(file))),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error.into()),
-            }
+            let file = fs::open_regular(directory.join(name))?;
+            Ok(file.map(|file| Box::new(file) as Box<dyn Read>))
         }
         Files::Archive(archive) => Ok(archive.read(name).map(|reader| Box::new(reader) as Box<dyn Read>)),
     }

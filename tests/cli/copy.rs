@@ -351,6 +351,13 @@ fn a_pipe_in_a_layout_is_no_file() {
     assert!(std::process::Command::new("mkfifo").arg(&index).status().unwrap().success());
     let said = env.fails(2, &["copy", &format!("oci:{}", layout.path.display()), "oci:out"]);
     assert!(said.contains("is not an OCI image layout: there is no `index.json`"), "{said}");
+
+    // Nor where the layout is a base.
+    let env = Env::new();
+    fs::rename(&layout.path, env.path("base")).unwrap();
+    env.spec("web", "base: oci:../base\n");
+    let said = env.fails(2, &["build", "--quiet", "--jobs", "1"]);
+    assert!(said.contains("index.json"), "{said}");
 }
 
 #[test]
