@@ -482,11 +482,10 @@ fn matching(images: &[(RawDescriptor, Vec<String>)], name: &str) -> Vec<usize> {
 
 fn reader<'a>(files: &'a Files, name: &str) -> Result<Option<Box<dyn Read + 'a>>, LocalError> {
     match files {
-        Files::Directory(directory) => match fs::open(directory.join(name)) {
-            Ok(file) => Ok(Some(Box::new(file))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        },
+        Files::Directory(directory) => {
+            let file = fs::open_regular(directory.join(name))?;
+            Ok(file.map(|file| Box::new(file) as Box<dyn Read>))
+        }
         Files::Archive(archive) => Ok(archive.read(name).map(|reader| Box::new(reader) as Box<dyn Read>)),
     }
 }

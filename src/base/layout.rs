@@ -29,11 +29,10 @@ impl Files {
     /// Opens `name`, which holds no name of others: blobs are named by their digest. `None` where it is not there.
     fn open(&self, name: &str) -> Result<Option<Box<dyn Read + '_>>, BaseError> {
         match self {
-            Self::Directory(directory) => match fs::open(directory.join(name)) {
-                Ok(file) => Ok(Some(Box::new(file))),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error.into()),
-            },
+            Self::Directory(directory) => {
+                let file = fs::open_regular(directory.join(name))?;
+                Ok(file.map(|file| Box::new(file) as Box<dyn Read>))
+            }
             Self::Archive(archive) => match archive.read(name) {
                 Some(reader) => Ok(Some(Box::new(reader))),
                 None => Ok(None),

@@ -111,7 +111,11 @@ impl<'a> Bases<'a> {
             // Blobs are named by their digests: the two documents at the top decide everything.
             Base::OciLayout(path) => {
                 let folder = self.sources.located(path).ok()?;
-                let document = |name: &str| fs::read(folder.join(name)).ok();
+                let document = |name: &str| {
+                    let mut bytes = Vec::new();
+                    let mut file = fs::open_regular(folder.join(name)).ok()??;
+                    file.read_to_end(&mut bytes).ok().map(|_| bytes)
+                };
                 let marker = BlobDigest::of(&document("oci-layout")?);
                 format!("{marker} {}", BlobDigest::of(&document("index.json")?))
             }

@@ -36,6 +36,19 @@ pub fn open(path: impl AsRef<Path>) -> Result<File, IoError> {
     File::open(&path).map_err(IoError::of("open", path))
 }
 
+/// Opens a regular file of a folder that others filled. `None` where it is not there or is something else: opening a pipe
+/// would wait for its writer for ever, and for no signal.
+pub fn open_regular(path: impl AsRef<Path>) -> Result<Option<File>, IoError> {
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        return Ok(None);
+    }
+    match open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a whole file.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, IoError> {
     fs::read(&path).map_err(IoError::of("read", path))

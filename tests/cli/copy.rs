@@ -342,6 +342,25 @@ fn damage_is_named() {
 }
 
 #[test]
+fn a_pipe_in_a_layout_is_no_file() {
+    let env = Env::bare();
+    let mut layout = Layout::new(&env.outside("odd"));
+    odd(&mut layout);
+    let index = layout.path.join("index.json");
+    fs::remove_file(&index).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&index).status().unwrap().success());
+    let said = env.fails(2, &["copy", &format!("oci:{}", layout.path.display()), "oci:out"]);
+    assert!(said.contains("is not an OCI image layout: there is no `index.json`"), "{said}");
+
+    // Nor where the layout is a base.
+    let env = Env::new();
+    fs::rename(&layout.path, env.path("base")).unwrap();
+    env.spec("web", "base: oci:../base\n");
+    let said = env.fails(2, &["build", "--quiet", "--jobs", "1"]);
+    assert!(said.contains("index.json"), "{said}");
+}
+
+#[test]
 fn a_registry_that_finds_damage_is_believed() {
     let env = Env::bare();
     let mut layout = Layout::new(&env.outside("in"));
