@@ -22,7 +22,7 @@ use super::{auth, cache, copy, inspect, lock, merge, outdated, verbs};
 use crate::model::{Platform, Size, SizeError};
 use crate::ops::error::Error;
 use crate::ops::event::{Event, Observer};
-use crate::ops::prepare::Machine;
+use crate::ops::machine::Machine;
 use crate::ops::press::Press;
 use crate::ops::workspace::{DiskFiles, WORKSPACE_FILE, find_root};
 use crate::registry::{Offline, Registry, Remote, RemoteConfig};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::downloads::{Downloads, bring_from_address};
 use super::error::{Error, ErrorKind};
+use super::machine::Machine;
 use super::pack::pack_layer;
 use super::pins::Pins;
-use super::prepare::Machine;
 use super::press::{Job, Pending, Press};
 use super::sources::Sources;
 use crate::base::{

@@ -9,7 +9,7 @@ use super::contents::contents;
 use super::downloads::bring_layers;
 use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
-use super::prepare::Machine;
+use super::machine::Machine;
 use super::tags::TagRules;
 use crate::archive::{self, Destination, ImageOutput, ManifestOutput};
 use crate::engine::{self, Engine, LoadError};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::build::Built;
 use super::error::Error;
 use super::event::{Event, Observer};
-use super::prepare::Machine;
+use super::machine::Machine;
 use crate::base::{BaseError, BoxError};
 use crate::model::{BlobDigest, Descriptor, Repository};
 use crate::system::parallel;

@@ -1,7 +1,7 @@
 //! `imgpack plan --files`: for every file that a spec could take, which rule takes it or leaves it out.
 
 use super::error::Error;
-use super::prepare::Machine;
+use super::machine::Machine;
 use super::sources::{Sources, joined};
 use crate::builder::{self, InputKind, Project};
 use crate::spec::{Build, FileKind, ImageSpec, SourcePath};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::error::Error;
+use super::machine::Machine;
 use super::place::Source;
-use super::prepare::Machine;
 use crate::archive::LocalImage;
 use crate::image::Parts;
 use crate::model::{BlobDigest, Descriptor, MediaType, RawDescriptor, RawPlatform, Repository, Size};

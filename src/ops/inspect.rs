@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::Error;
 use super::graph::{Graph, Node, Origin, Referrers, is_image_config};
+use super::machine::Machine;
 use super::place::Source;
-use super::prepare::Machine;
 use crate::archive::Form;
 use crate::model::{BlobDigest, Class, RawDescriptor, RawPlatform};
 use crate::system::parallel;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::bases::Bases;
 use super::error::Error;
+use super::machine::Machine;
 use super::pins::{Pins, Upgrade, differs};
-use super::prepare::{BuildOptions, Machine, Session, Target};
+use super::prepare::{BuildOptions, Session, Target};
 use crate::builder;
 use crate::lock::{Change, DIGEST, Kind, LOCK_FILE, Lock, Row};
 use crate::spec::{Base, Build, ImageSpec};

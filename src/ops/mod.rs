@@ -31,6 +31,8 @@ pub mod inputs;
 pub mod inspect;
 /// `imgpack lock`, and the file that it writes.
 pub mod lock;
+/// What every command works with.
+pub mod machine;
 /// `imgpack merge`.
 pub mod merge;
 pub mod outdated;

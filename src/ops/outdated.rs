@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::lock;
+use super::machine::Machine;
 use super::pins::QUESTIONS;
-use super::prepare::{BuildOptions, Machine, Session};
+use super::prepare::{BuildOptions, Session};
 use crate::base::DATA_SET;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};

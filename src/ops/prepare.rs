@@ -1,8 +1,6 @@
 //! What every command about images begins with: which images, on which bases, from which sources, by which builders.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::assemble::{PlannedImage, plan_image};
@@ -10,10 +8,10 @@ use super::bases::Bases;
 use super::closure::Closures;
 use super::compile::{Compile, CompileRecord};
 use super::error::{Error, ErrorKind};
-use super::event::{Event, Observer, Phase, Task};
+use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
+use super::machine::Machine;
 use super::pins::Pins;
-use super::press::Press;
 use super::remote_sources::RemoteSources;
 use super::sources::Sources;
 use super::values::Volatile;
@@ -21,30 +19,8 @@ use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
 use crate::model::{KeyDigest, Platform};
-use crate::registry::Registry;
 use crate::spec::{ImageSpec, Value};
-use crate::store::Store;
-use crate::system::{Cancel, parallel};
-
-/// What one command works with, from the outside.
-pub struct Machine<'a> {
-    /// The workspace's root.
-    pub root: PathBuf,
-    /// The store.
-    pub store: &'a Store,
-    /// The environment as it was read at the start.
-    pub environment: BTreeMap<OsString, OsString>,
-    /// Who is told.
-    pub observer: &'a dyn Observer,
-    /// Asks to stop.
-    pub cancel: &'a Cancel,
-    /// Registries.
-    pub registry: &'a dyn Registry,
-    /// How many things at once.
-    pub jobs: usize,
-    /// Compresses layers.
-    pub press: Press,
-}
+use crate::system::parallel;
 
 /// How images are built.
 #[derive(Debug, Clone, Default)]

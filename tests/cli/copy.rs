@@ -591,8 +591,8 @@ fn within_a_registry_blobs_are_mounted() {
     let env = Env::bare();
     let (server, ..) = with_odd(&env);
     let before = server.lines().len();
-    let said = env
-        .succeeds(&["copy", &format!("{}/odd:v1", server.address), &format!("{}/two:v1", server.address)]);
+    let said =
+        env.succeeds(&["copy", &format!("{}/odd:v1", server.address), &format!("{}/two:v1", server.address)]);
     assert_snapshot!(said.stderr.lines().last().unwrap(), @"5 manifests, 3 referrers: 10 blobs mounted");
     assert!(!counted(&server.lines()[before..]).contains_key("blob"));
 }

@@ -15,7 +15,7 @@ use self::part::{Part, PartImage};
 use super::assemble::index_over;
 use super::deliver::UPLOADS;
 use super::error::Error;
-use super::prepare::Machine;
+use super::machine::Machine;
 use super::result::{BuildResult, ResultImage, ResultPlatform};
 use super::tags::TagRules;
 use crate::model::{Identity, MediaType, Platform, Repository};
