@@ -1,8 +1,8 @@
 //! The bases of a command, each read once for each platform.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::downloads::{Downloads, bring_from_address};
 use super::error::{Error, ErrorKind};
@@ -10,6 +10,8 @@ use super::machine::Machine;
 use super::pack::pack_layer;
 use super::pins::Pins;
 use super::press::{Job, Pending, Press};
+use super::pulls::Pulls;
+use super::slots::Slots;
 use super::sources::Sources;
 use crate::base::{
     BaseError, BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
@@ -17,8 +19,7 @@ use crate::base::{
     static_base,
 };
 use crate::model::{
-    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, MediaType, Platform,
-    Repository,
+    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, Platform, Repository,
 };
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
@@ -39,52 +40,24 @@ pub struct Bases<'a> {
     machine: &'a Machine<'a>,
     sources: &'a Sources<'a>,
     pins: &'a Pins<'a>,
+    pulls: &'a Pulls<'a>,
     loaded: Slots<String, Arc<BaseImage>>,
-    documents: Slots<BlobDigest, Arc<[u8]>>,
     /// Blobs and notes of bases that were brought.
     blobs: Slots<Digest, ()>,
-    downloads: Downloads<'a>,
     /// Whether a local output needs every layer.
     layers: bool,
 }
 
-/// Things that are made once: whoever comes first makes one, others wait for it.
-pub(super) struct Slots<K, T>(Mutex<BTreeMap<K, Slot<T>>>);
-
-type Slot<T> = Arc<Mutex<Option<T>>>;
-
-impl<K, T> Default for Slots<K, T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Ord, T: Clone> Slots<K, T> {
-    pub(super) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = &*slot {
-            return Ok(made.clone());
-        }
-        let made = make()?;
-        *slot = Some(made.clone());
-        Ok(made)
-    }
-}
-
 impl<'a> Bases<'a> {
     /// No bases yet. `layers` where every layer is needed in the store; without it those of registries are not kept.
-    pub fn new(machine: &'a Machine<'a>, sources: &'a Sources<'a>, pins: &'a Pins<'a>, layers: bool) -> Self {
-        Self {
-            machine,
-            sources,
-            pins,
-            loaded: Slots::default(),
-            documents: Slots::default(),
-            blobs: Slots::default(),
-            downloads: Downloads::new(machine.observer),
-            layers,
-        }
+    pub(super) fn new(
+        machine: &'a Machine<'a>,
+        sources: &'a Sources<'a>,
+        pins: &'a Pins<'a>,
+        pulls: &'a Pulls<'a>,
+        layers: bool,
+    ) -> Self {
+        Self { machine, sources, pins, pulls, loaded: Slots::default(), blobs: Slots::default(), layers }
     }
 
     /// The base of `spec` for a platform. Its layers are in the store, but for those of a registry's base.
@@ -156,7 +129,7 @@ impl<'a> Bases<'a> {
             Base::Registry(text) => Some(text.parse().map_err(ErrorKind::from)?),
             _ => None,
         };
-        let from = reference.as_ref().map(|reference| (&self.downloads, reference.repository()));
+        let from = reference.as_ref().map(|reference| (&self.pulls.downloads, reference.repository()));
         let store = StoreForBases { store: self.machine.store, blobs: &self.blobs, from };
         let layers = self.layers || from.is_none();
         let import = Import { base: name, platform, store: &store, layers, cancel: self.machine.cancel };
@@ -203,44 +176,10 @@ impl<'a> Bases<'a> {
     /// A base of a registry: what its tag or digest names now. Documents are kept; of layers what [`Import::layers`] says.
     fn pulled(&self, import: &Import<'_>, text: &str) -> Result<BaseImage, Error> {
         let reference: ImageRef = text.parse().map_err(ErrorKind::from)?;
-        let registry = self.machine.registry;
-        let store = self.machine.store;
         let digest = self.pins.image(text, &reference)?;
         let repository = reference.repository();
-        let read_document = |digest: BlobDigest| -> Result<Arc<[u8]>, BoxError> {
-            if let Ok(mut file) = store.open_blob(&digest) {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                if BlobDigest::of(&bytes) == digest {
-                    return Ok(bytes.into());
-                }
-            }
-            let manifest = registry.manifest(&repository.at(digest))?;
-            store.put_bytes(&manifest.bytes)?;
-            Ok(manifest.bytes.into())
-        };
-        let document = |digest: BlobDigest| self.documents.get(digest, || read_document(digest));
-        let fetch = |blob: &Descriptor, writer: &mut dyn Write| -> Result<(), BoxError> {
-            let kind = blob.media_type.to_oci();
-            if kind.is_index() || kind.is_manifest() {
-                return Ok(writer.write_all(&document(blob.digest)?)?);
-            }
-            if store.has_blob(&blob.digest, blob.size) {
-                io::copy(&mut store.open_blob(&blob.digest)?, writer)?;
-                return Ok(());
-            }
-            if kind == MediaType::OciConfig {
-                let bytes = self.documents.get(blob.digest, || {
-                    let mut bytes = Vec::new();
-                    registry.blob(repository, blob, &mut bytes)?;
-                    store.put_bytes(&bytes)?;
-                    Ok::<_, BoxError>(bytes.into())
-                })?;
-                return Ok(writer.write_all(&bytes)?);
-            }
-            Ok(registry.blob(repository, blob, &mut self.downloads.counted(repository, blob, writer))?)
-        };
-        let bytes = match document(digest) {
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| self.pulls.fetch(repository, blob, writer);
+        let bytes = match self.pulls.document(repository, digest) {
             Ok(bytes) => bytes,
             Err(error) => match error.downcast::<crate::registry::RegistryError>() {
                 Ok(error) => return Err(self.pins.gone(text, (*error).into())),

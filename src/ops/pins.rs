@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::bases::Slots;
 use super::error::{Error, ErrorKind};
 use super::event::Event;
 use super::lock;
 use super::machine::Machine;
 use super::prepare::Target;
+use super::slots::Slots;
 use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
 use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};

@@ -12,6 +12,7 @@ use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
 use super::pins::Pins;
+use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
 use super::sources::Sources;
 use super::values::Volatile;
@@ -109,6 +110,7 @@ pub struct Session<'a> {
     pub(super) closures: Closures<'a>,
     pub(super) pins: Pins<'a>,
     pub(super) remote: RemoteSources,
+    pub(super) pulls: Pulls<'a>,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
 }
@@ -136,6 +138,7 @@ impl<'a> Session<'a> {
             sources: Sources::new(&machine.root, machine.store, machine.jobs, machine.cancel),
             closures: Closures::new(machine.store),
             remote: RemoteSources::default(),
+            pulls: Pulls::new(machine),
             program: OnceLock::new(),
         }
     }
@@ -155,7 +158,7 @@ impl<'a> Session<'a> {
 
     /// The bases of this command.
     pub fn bases(&self) -> Bases<'_> {
-        Bases::new(self.machine, &self.sources, &self.pins, self.layers)
+        Bases::new(self.machine, &self.sources, &self.pins, &self.pulls, self.layers)
     }
 
     /// Hashes the sources of builders, and finds out what files are taken from elsewhere.

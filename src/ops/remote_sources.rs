@@ -1,21 +1,17 @@
 //! What `files` take from registries and from the network: what the names are, and the files themselves, each asked for once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _, Write};
+use std::io::Write;
 use std::sync::Arc;
 
-use super::bases::{Slots, StoreForBases};
-use super::downloads::Downloads;
+use super::bases::StoreForBases;
 use super::error::Error;
 use super::prepare::{Session, Target};
+use super::slots::Slots;
 use super::sources::{CopiedFiles, Known, once};
-use crate::base::{
-    BaseError, BoxError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files,
-};
+use crate::base::{BaseError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files};
 use crate::lock::Kind;
-use crate::model::{
-    BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, MediaType, Platform,
-};
+use crate::model::{BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, Platform};
 use crate::registry::RegistryError;
 use crate::spec::{FileKind, FileRule};
 use crate::store::Store;
@@ -32,7 +28,6 @@ pub(super) struct RemoteSources {
     digests: Known<BlobDigest>,
     /// What rows of `files` bring, by what decides that.
     copied: Known<CopiedFiles>,
-    documents: Slots<BlobDigest, Arc<[u8]>>,
     /// Blobs that are brought.
     blobs: Slots<Digest, ()>,
 }
@@ -166,17 +161,17 @@ impl Session<'_> {
         let name = format!("image:{text}");
         let cancel = self.machine.cancel;
         let reference: ImageRef = text.parse()?;
-        let downloads = Downloads::new(self.machine.observer);
-        let from = Some((&downloads, reference.repository()));
+        let repository = reference.repository();
+        let from = Some((&self.pulls.downloads, repository));
         let kept = StoreForBases { store, blobs: &self.remote.blobs, from };
         let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
-        let document =
-            self.document(&reference, digest).map_err(|error| match error.downcast::<RegistryError>() {
+        let document = self.pulls.document(repository, digest).map_err(|error| {
+            match error.downcast::<RegistryError>() {
                 Ok(error) => self.pins.gone(text, (*error).into()),
                 Err(error) => Error::usage(error.to_string()),
-            })?;
-        let fetch =
-            |blob: &Descriptor, writer: &mut dyn Write| self.fetch(&reference, blob, &downloads, writer);
+            }
+        })?;
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| self.pulls.fetch(repository, blob, writer);
         let found = image_files(
             &import,
             &Document { bytes: &document, name: None },
@@ -194,47 +189,6 @@ impl Session<'_> {
         // What could not be noted is read again.
         let _: Result<(), IoError> = store.put_record(&note, &found);
         Ok(copied_files(found, store))
-    }
-
-    /// A blob of an image from the store, else from its registry.
-    fn fetch(
-        &self,
-        reference: &ImageRef,
-        blob: &Descriptor,
-        downloads: &Downloads<'_>,
-        writer: &mut dyn Write,
-    ) -> Result<(), BoxError> {
-        let store = self.machine.store;
-        let kind = blob.media_type.to_oci();
-        if kind.is_index() || kind.is_manifest() {
-            return Ok(writer.write_all(&self.document(reference, blob.digest)?)?);
-        }
-        if store.has_blob(&blob.digest, blob.size) {
-            io::copy(&mut store.open_blob(&blob.digest)?, writer)?;
-            return Ok(());
-        }
-        let repository = reference.repository();
-        if kind == MediaType::OciConfig {
-            return Ok(self.machine.registry.blob(repository, blob, writer)?);
-        }
-        Ok(self.machine.registry.blob(repository, blob, &mut downloads.counted(repository, blob, writer))?)
-    }
-
-    /// An index or manifest from the store, else from its registry.
-    fn document(&self, reference: &ImageRef, digest: BlobDigest) -> Result<Arc<[u8]>, BoxError> {
-        self.remote.documents.get(digest, || {
-            let store = self.machine.store;
-            if let Ok(mut file) = store.open_blob(&digest) {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                if BlobDigest::of(&bytes) == digest {
-                    return Ok(bytes.into());
-                }
-            }
-            let manifest = self.machine.registry.manifest(&reference.repository().at(digest))?;
-            store.put_bytes(&manifest.bytes)?;
-            Ok(manifest.bytes.into())
-        })
     }
 }
 
