@@ -71,6 +71,7 @@ impl Push<'_, '_> {
         // A repository that is none is told before anything is built.
         if let Ok(repository) = repository(&spec.repository) {
             let source = BlobSource::File(self.machine.store.blob_path(&layer.digest));
+            self.watcher.state().made.insert(layer.digest);
             self.uploads.add(&repository, layer, source);
         }
     }
@@ -231,6 +232,8 @@ struct Sums {
     /// What is going to be sent beside, to which repository as far as can be told, and its size; `None` while layers are
     /// being made.
     expected: Option<BTreeMap<Held, (Repository, u64)>>,
+    /// Layers that this command made.
+    made: BTreeSet<BlobDigest>,
     /// What is or was sent, or proved to be there.
     settled: BTreeSet<Held>,
     /// Repositories of which something was said.
@@ -285,11 +288,18 @@ impl<'a> Watcher<'a> {
         self.state().settled.extend(held);
     }
 
-    /// These images are going to be sent, with all their blobs as far as is known.
+    /// Of these images what was made now is going to be sent, and their configs; whether more is missing the registry
+    /// has not been asked yet.
     fn expect(&self, images: &[ImagePush]) {
-        let blobs =
-            images.iter().flat_map(|image| image.blobs.iter().map(|(blob, _)| (&image.repository, blob)));
-        self.state().expect(blobs);
+        let mut state = self.state();
+        let made = std::mem::take(&mut state.made);
+        let is_new = |(blob, source): &&(Descriptor, BlobSource)| {
+            matches!(source, BlobSource::Bytes(_)) || made.contains(&blob.digest)
+        };
+        let new = images
+            .iter()
+            .flat_map(|image| image.blobs.iter().filter(is_new).map(|(blob, _)| (&image.repository, blob)));
+        state.expect(new);
     }
 
     fn tell(&self, repository: &Repository, blob: &Descriptor, bytes: u64) {
