@@ -339,16 +339,8 @@ impl LocalImage {
         let contents = ManifestLayers { config: config_row, layers, urls: BTreeMap::new() };
         let manifest =
             manifest_document(&contents, &BTreeMap::new(), false).map_err(|error| form(error.to_string()))?;
-        let Descriptor { media_type, digest, size } = manifest.descriptor;
-        let root = RawDescriptor {
-            media_type: media_type.as_str().to_owned(),
-            digest,
-            size,
-            platform: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-            urls: Vec::new(),
-        };
+        let digest = manifest.descriptor.digest;
+        let root = RawDescriptor::from(manifest.descriptor);
         let made = BTreeMap::from([(contents.config.digest, config.into()), (digest, manifest.bytes)]);
         let names = names(item);
         Ok(Self { place, files, names, root, referrers: BTreeMap::new(), made, members })

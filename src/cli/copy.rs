@@ -5,6 +5,7 @@ use clap::Args;
 use super::args::tag;
 use super::failure::Exit;
 use super::run::{Settings, print};
+use super::verbs::count as counted;
 use crate::model::{RawPlatform, Size};
 use crate::ops::copy::{Copied, CopyOptions, copy};
 use crate::ops::error::Error;
@@ -72,22 +73,21 @@ fn copied(settings: &Settings, arguments: &CopyArguments) -> Result<Exit, Error>
 }
 
 fn told(copied: &Copied) -> String {
-    let number = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    let mut text = number(copied.documents, "manifest");
+    let mut text = counted(copied.documents, "manifest");
     if copied.referrers > 0 {
-        text.push_str(&format!(", {}", number(copied.referrers, "referrer")));
+        text.push_str(&format!(", {}", counted(copied.referrers, "referrer")));
     }
     if copied.unchanged {
         return format!("{text}: all there before");
     }
     let mut blobs = Vec::new();
     if copied.blobs_sent > 0 {
-        blobs.push(format!("{} copied ({})", number(copied.blobs_sent, "blob"), Size(copied.bytes_sent)));
+        blobs.push(format!("{} copied ({})", counted(copied.blobs_sent, "blob"), Size(copied.bytes_sent)));
     }
     for (count, how) in [(copied.blobs_mounted, "mounted"), (copied.blobs_existed, "there before")] {
         match (count, blobs.is_empty()) {
             (0, _) => {}
-            (_, true) => blobs.push(format!("{} {how}", number(count, "blob"))),
+            (_, true) => blobs.push(format!("{} {how}", counted(count, "blob"))),
             (_, false) => blobs.push(format!("{count} {how}")),
         }
     }

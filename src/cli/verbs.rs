@@ -217,7 +217,7 @@ pub(super) fn check(settings: &Settings, arguments: &CheckArguments) -> Outcome 
     Ok(Exit::Done)
 }
 
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

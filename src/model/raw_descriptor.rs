@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::descriptor::Descriptor;
 use super::digest::BlobDigest;
 
 /// A descriptor as it stands in a document of others (image-spec, descriptor.md): its media type is any text, since
@@ -30,6 +31,20 @@ pub struct RawDescriptor {
     /// Where else the content may be got; set for layers that registries need not have.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
+}
+
+impl From<Descriptor> for RawDescriptor {
+    fn from(Descriptor { media_type, digest, size }: Descriptor) -> Self {
+        Self {
+            media_type: media_type.as_str().to_owned(),
+            digest,
+            size,
+            platform: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+        }
+    }
 }
 
 impl RawDescriptor {

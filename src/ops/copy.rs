@@ -135,15 +135,7 @@ fn legacy_signatures(
             let reference = repository.tagged(&tag).map_err(ErrorKind::from)?;
             match registry.manifest(&reference) {
                 Ok(manifest) => {
-                    let row = RawDescriptor {
-                        media_type: manifest.media_type.as_str().to_owned(),
-                        digest: manifest.digest,
-                        size: manifest.bytes.len() as u64,
-                        platform: None,
-                        artifact_type: None,
-                        annotations: BTreeMap::new(),
-                        urls: Vec::new(),
-                    };
+                    let row = RawDescriptor::from(manifest.descriptor());
                     found.push((tag, origin.walk(&row, Referrers::Ignored, machine.cancel)?));
                 }
                 Err(error) if error.is_not_found() => {}

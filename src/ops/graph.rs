@@ -114,7 +114,7 @@ impl<'a> Origin<'a> {
             Source::Registry(reference) => {
                 let repository = reference.repository().clone();
                 let Descriptor { media_type, digest, size } = machine.registry.resolve(reference)?;
-                let root = raw(media_type, digest, size);
+                let root = RawDescriptor::from(Descriptor { media_type, digest, size });
                 Ok((Self::Registry(machine.registry, repository), root))
             }
             Source::Local(place, name) => {
@@ -403,18 +403,6 @@ pub fn is_image_config(row: &RawDescriptor) -> bool {
 fn is_document(row: &RawDescriptor) -> bool {
     row.media_type.is_empty()
         || MediaType::parse(&row.media_type).is_some_and(|kind| kind.is_index() || kind.is_manifest())
-}
-
-fn raw(media_type: MediaType, digest: BlobDigest, size: u64) -> RawDescriptor {
-    RawDescriptor {
-        media_type: media_type.as_str().to_owned(),
-        digest,
-        size,
-        platform: None,
-        artifact_type: None,
-        annotations: BTreeMap::new(),
-        urls: Vec::new(),
-    }
 }
 
 /// A blob as it is sent: its type matters only to the document that names it.
