@@ -2,11 +2,14 @@
 //!
 //! Dependencies point one way, and `tests/tidy.rs` checks it:
 //! [`cli`] → [`ops`] → machine ([`archive`], [`base`], [`builder`], [`engine`], [`registry`], [`store`], [`system`],
-//! [`tree`]) → pure ([`image`], [`key`], [`lock`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
+//! [`tree`]) → pure ([`apk`], [`debian`], [`elf`], [`image`], [`key`], [`lock`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
+pub mod apk;
 pub mod archive;
 pub mod base;
 pub mod builder;
 pub mod cli;
+pub mod debian;
+pub mod elf;
 pub mod engine;
 pub mod image;
 pub mod key;

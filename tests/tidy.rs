@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("tar", &[]),
+    ("elf", &[]),
+    ("debian", &["elf", "tar"]),
+    ("apk", &["elf", "tar"]),
     ("key", &[]),
     ("lock", &[]),
     ("spec", &[]),
@@ -18,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("system", &["tar"]),
     ("archive", &["image", "system"]),
-    ("base", &["system", "tar"]),
+    ("base", &["elf", "system", "tar"]),
     ("builder", &["system", "spec"]),
     ("engine", &["system"]),
     ("registry", &["system"]),
@@ -27,16 +30,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "ops",
         &[
-            "archive", "base", "builder", "engine", "image", "key", "lock", "plan", "registry", "report",
-            "spec", "store", "system", "tar", "tree",
+            "apk", "archive", "base", "builder", "debian", "elf", "engine", "image", "key", "lock", "plan",
+            "registry", "report", "spec", "store", "system", "tar", "tree",
         ],
     ),
     // It gives every error below its words and its exit code.
     (
         "cli",
         &[
-            "archive", "base", "builder", "engine", "lock", "ops", "plan", "registry", "report", "spec",
-            "store", "system", "tar", "tree",
+            "apk", "archive", "base", "builder", "debian", "elf", "engine", "lock", "ops", "plan",
+            "registry", "report", "spec", "store", "system", "tar", "tree",
         ],
     ),
 ];

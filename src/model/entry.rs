@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::digest::ContentDigest;
 use super::image_path::ImagePath;
+use super::package::Contents;
 
 /// Where the bytes of a file are. Two contents are the same content when their digests are.
 #[derive(Debug, Clone)]
@@ -12,10 +13,21 @@ pub enum Content {
     Path(PathBuf),
     /// Bytes in memory, for small composed files.
     Bytes(Arc<[u8]>),
+    /// A part of a package's contents; what is read from it is checked like a file of this machine.
+    Packed {
+        /// The package's contents.
+        contents: Arc<dyn Contents>,
+        /// Where the file begins in them, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        length: u64,
+    },
 }
 
 /// Numeric owner of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct Owner {
     /// User number.
     pub uid: u32,

@@ -235,6 +235,7 @@ fn component_parts(spec: &ImageSpec) -> Result<Vec<LayerPart>, Error> {
             Component::CaCertificates if !spec.certificates.is_empty() => continue,
             Component::CaCertificates => ("CA certificates", base::ca_certificates()),
             Component::Tzdata => ("time zones", base::time_zones()),
+            Component::Probe | Component::Init => continue,
         };
         parts.push(part(Class::System, title, entries?));
     }

@@ -92,6 +92,7 @@ impl<'a> Bases<'a> {
                 let marker = BlobDigest::of(&document("oci-layout")?);
                 format!("{marker} {}", BlobDigest::of(&document("index.json")?))
             }
+            Base::Spec(_) => return None,
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
                 self.pins.image(text, &reference).ok()?.to_string()
@@ -154,6 +155,11 @@ impl<'a> Bases<'a> {
                 from_rootfs(&import, &self.sources.located(file)?, &compressor)?
             }
             Base::Registry(text) => self.pulled(&import, text)?,
+            Base::Spec(identity) => {
+                return Err(Error::usage(format!(
+                    "base: spec:{identity} is not in this version of imgpack yet"
+                )));
+            }
         })
     }
 
@@ -220,6 +226,7 @@ fn name(base: &Base) -> String {
         Base::Static => "static".to_owned(),
         Base::Scratch => "scratch".to_owned(),
         Base::Registry(reference) => reference.clone(),
+        Base::Spec(identity) => format!("spec:{identity}"),
         Base::OciLayout(path) => format!("oci:{}", path.path),
         Base::OciArchive(path) => format!("oci-archive:{}", path.path),
         Base::DockerArchive(path) => format!("docker-archive:{}", path.path),

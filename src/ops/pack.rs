@@ -250,6 +250,9 @@ pub fn open_content(content: &Content) -> io::Result<Box<dyn Read>> {
     match content {
         Content::Bytes(bytes) => Ok(Box::new(io::Cursor::new(std::sync::Arc::clone(bytes)))),
         Content::Path(path) => Ok(Box::new(fs::open(path).map_err(|error| error.source)?)),
+        Content::Packed { contents, offset, length } => {
+            contents.open(*offset, *length).map(|read| -> Box<dyn Read> { read })
+        }
     }
 }
 

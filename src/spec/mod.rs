@@ -26,8 +26,9 @@ pub use problem::{Excerpt, Problem, Problems};
 pub use schema::schema;
 pub use select::SelectError;
 pub use service::{
-    Base, Build, Component, FileKind, FileRule, GoBuild, HealthTest, Healthcheck, ImageSettings, ImageSpec,
-    Inherit, PortList, RustBuild, RustTarget, Site, Source, SourceAddition, SourcePath, User,
+    ApkLocation, ApkPackages, ApkRepository, Base, Build, Component, DebianPackages, DebianRepository,
+    ElfRules, FileKind, FileRule, GoBuild, HealthTest, Healthcheck, ImageSettings, ImageSpec, Inherit, Init,
+    Keep, Packages, PortList, Render, RustBuild, RustTarget, Site, Source, SourceAddition, SourcePath, User,
 };
 pub use set::{SetArg, SetArgError};
 pub use sources::{Files, ReadError};

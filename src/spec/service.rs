@@ -47,8 +47,14 @@ pub struct ImageSpec {
     pub args: BTreeMap<String, String>,
     /// What it stands on.
     pub base: Base,
-    /// Components of imgpack itself, put on the base.
+    /// Packages of a distribution, put on the base.
+    pub packages: Option<Packages>,
+    /// Components of imgpack itself, put on the base; those that a health check or `init` implies are not among them.
     pub components: BTreeSet<Component>,
+    /// The program that runs as PID 1 before the entrypoint.
+    pub init: Option<Init>,
+    /// What the check of ELF files lets pass.
+    pub elf: ElfRules,
     /// Files, directories, links and texts.
     pub files: Vec<FileRule>,
     /// What is removed from the base.
@@ -169,6 +175,8 @@ pub enum Base {
     DockerArchive(SourcePath),
     /// `rootfs:` a tar or tar.gz file for each platform.
     Rootfs(BTreeMap<Platform, SourcePath>),
+    /// `spec:NAME`: another image of the workspace.
+    Spec(Identity),
 }
 
 /// Something that imgpack carries in itself.
@@ -178,6 +186,128 @@ pub enum Component {
     CaCertificates,
     /// IANA's time zones.
     Tzdata,
+    /// The program that checks http, grpc and tcp.
+    Probe,
+    /// The program that runs as PID 1.
+    Init,
+}
+
+/// Packages of the base's distribution.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packages {
+    /// `packages.debian`
+    Debian(DebianPackages),
+    /// `packages.apk`
+    Apk(ApkPackages),
+}
+
+/// `packages.debian`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DebianPackages {
+    /// The suite by its code name: `bookworm`. Its updates and security suites come with it.
+    pub suite: String,
+    /// Packages that are wanted, as `name` or `name=version`.
+    pub install: Vec<String>,
+    /// Packages that are left out, even where one depends on them.
+    pub exclude: Vec<String>,
+    /// What of the documentation stays.
+    pub keep: Keep,
+    /// `scripts: { NAME: ignore }`: packages whose scripts no rule covers, and without whose work the image does.
+    pub scripts_ignored: BTreeSet<String>,
+    /// More repositories.
+    pub repositories: Vec<DebianRepository>,
+    /// Where it was written.
+    pub site: Site,
+}
+
+/// A Debian repository beside those of the suite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DebianRepository {
+    /// Address of the archive's root, as `https://apt.example.org/debian`.
+    pub url: String,
+    /// Its suite.
+    pub suite: String,
+    /// Its components; empty for a flat repository.
+    pub components: Vec<String>,
+    /// The OpenPGP key that signs it, armoured or not.
+    pub key: SourcePath,
+}
+
+/// `packages.apk`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApkPackages {
+    /// What is wanted, as in `/etc/apk/world`: `name`, `name=version`, `name~1.2`, `so:…`, `cmd:…`, `!name`.
+    pub install: Vec<String>,
+    /// What of the documentation stays (Alpine has it in packages of their own, so this is rarely said).
+    pub keep: Keep,
+    /// `scripts: { NAME: ignore }`: packages whose scripts no rule covers, and without whose work the image does.
+    pub scripts_ignored: BTreeSet<String>,
+    /// More repositories.
+    pub repositories: Vec<ApkRepository>,
+    /// Where it was written.
+    pub site: Site,
+}
+
+/// An Alpine repository beside those of the base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApkRepository {
+    /// Address of the folder that has the folders of architectures, or a directory of the workspace.
+    pub from: ApkLocation,
+    /// The public key that signs it; its file name is the key's name. `None`: one of the base's.
+    pub key: Option<SourcePath>,
+}
+
+/// Where an Alpine repository is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ApkLocation {
+    /// An address.
+    Url(String),
+    /// A directory of the workspace.
+    Directory(SourcePath),
+}
+
+/// What of the documentation in packages stays; by default copyright files only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// `docs`: all of `/usr/share/doc` and info pages.
+    pub docs: bool,
+    /// `man`: manual pages.
+    pub man: bool,
+    /// `locales`: translations and locales.
+    pub locales: bool,
+}
+
+/// `init`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Init {
+    /// Whether `${VAR}` and `${VAR:-default}` are replaced in the command's words when it starts.
+    pub expand: bool,
+    /// TCP addresses (`db:5432`) that have to answer first.
+    pub wait: Vec<String>,
+    /// Commands that have to end with 0 first, one after the other.
+    pub before: Vec<Vec<String>>,
+    /// Files that are made of templates first.
+    pub render: Vec<Render>,
+}
+
+/// A row of `init.render`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Render {
+    /// The template, in the image.
+    pub from: ImagePath,
+    /// The file that is made.
+    pub to: ImagePath,
+    /// The only variables that are replaced; empty means all.
+    pub only: Vec<String>,
+}
+
+/// `elf`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ElfRules {
+    /// Libraries that may be missing, as globs of their names: `libcuda.so.*`.
+    pub allow: Vec<String>,
+    /// Files that are not looked at, as globs of their places in the image.
+    pub ignore: Vec<String>,
 }
 
 /// One row of `files`.
@@ -298,7 +428,7 @@ pub struct User {
     pub gid: u32,
 }
 
-/// A health check that needs no probe.
+/// A health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Healthcheck {
     /// What is run.
@@ -320,4 +450,6 @@ pub enum HealthTest {
     None,
     /// A command of the image.
     Command(Vec<String>),
+    /// An address that the probe component asks: `http://:8000/health`, `grpc://:50051/Service`, `tcp://:5432`.
+    Probe(String),
 }

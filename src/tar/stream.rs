@@ -82,6 +82,7 @@ impl<'a> TarWriter<'a> {
         let source_name = || match content {
             Content::Path(path) => path.display().to_string(),
             Content::Bytes(_) => "a composed file".to_owned(),
+            Content::Packed { .. } => piece.entry.origin.to_string(),
         };
         let path = &piece.entry.path;
         let failed = |source| WriteError::Read { path: path.clone(), source_name: source_name(), source };
@@ -134,7 +135,7 @@ mod tests {
     fn bytes_of(content: &Content) -> io::Result<Box<dyn Read>> {
         match content {
             Content::Bytes(bytes) => Ok(Box::new(io::Cursor::new(bytes.to_vec()))),
-            Content::Path(_) => Err(io::ErrorKind::NotFound.into()),
+            Content::Path(_) | Content::Packed { .. } => Err(io::ErrorKind::NotFound.into()),
         }
     }
 

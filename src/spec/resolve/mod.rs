@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::language::{self, Index, MediaTypes, Patch, SourceForm};
 use super::problem::{Drafts, did_you_mean};
-use super::service::{Component, ImageSpec, Source, SourceAddition, SourcePath};
+use super::service::{Component, ElfRules, ImageSpec, Source, SourceAddition, SourcePath};
 use super::shape::{Field, FromText, Items, Late, Origin, Reader, Shape as _, Template};
 use super::sources::{Sources, Span};
 use super::template::{Part, Template as Resolved, Value};
@@ -109,7 +109,10 @@ impl Resolver<'_> {
             build,
             args: self.args,
             base: base?,
+            packages: None,
             components,
+            init: None,
+            elf: ElfRules::default(),
             files,
             remove,
             certificates,
