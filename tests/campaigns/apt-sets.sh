@@ -202,7 +202,7 @@ for target in "${targets[@]}"; do
     cp "$directory/sets" "$directory/sets.asked"
     asked "$directory"
   }
-  APT_SETS=$directory "$cargo" test -q --test debian -- --ignored --nocapture sets_of_a_campaign 2>&1 | grep 'packages read' | sed "s/^/$suite $architecture: /"
+  APT_SETS=$directory "$cargo" test -q --test debian -- --nocapture 2>&1 | grep 'packages read' | sed "s/^/$suite $architecture: /"
   paste -d '\t' "$directory/sets" "$directory/apt" "$directory/chosen" | awk -F '\t' -v target="$suite $architecture" -v differences="$directory/differences" '
     function list(text, into,   parts, i, n) { delete into; n = split(text, parts, " "); for (i = 1; i <= n; i++) into[parts[i]] }
     BEGIN { printf "" >differences }
