@@ -12,7 +12,7 @@ mod merge;
 mod read;
 mod stream;
 
-pub use compressed::{Packing, open as open_packed};
+pub use compressed::{Packing, open as open_packed, open_xz};
 pub use framing::Framing;
 pub use groups::{Group, groups};
 pub use header::LAYERS_TIME;
