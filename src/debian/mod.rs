@@ -3,8 +3,14 @@
 //!
 //! Opens nothing: readers and texts come in, values go out.
 
+mod ar;
 mod deb;
+mod documentation;
+mod merge;
+mod packing;
 mod paragraph;
 
 pub use deb::{DebError, DebFacts, read_deb};
+pub use documentation::{Documentation, documentation};
+pub use merge::{MergeError, MergedPackages, merge_packages};
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
