@@ -5,6 +5,8 @@
 
 mod deb;
 mod paragraph;
+mod scripts;
 
 pub use deb::{DebError, DebFacts, read_deb};
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
+pub use scripts::{Installed, ScriptError, effects};
