@@ -8,6 +8,7 @@ use std::io;
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::BaseError;
 use crate::builder::BuilderError;
+use crate::debian::ScriptError;
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
@@ -66,6 +67,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Usage { .. }
         | ErrorKind::Layer(_)
         | ErrorKind::Layers(_)
+        | ErrorKind::Scripts(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
@@ -164,6 +166,8 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
+        ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
+        ErrorKind::Compose(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),
         ErrorKind::Archive(error) => error.hint(),

@@ -9,8 +9,10 @@ mod documentation;
 mod merge;
 mod packing;
 mod paragraph;
+mod scripts;
 
 pub use deb::{DebError, DebFacts, read_deb};
 pub use documentation::{Documentation, documentation};
 pub use merge::{MergeError, MergedPackages, merge_packages};
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
+pub use scripts::{Installed, ScriptError, effects};

@@ -10,8 +10,8 @@ use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
 use crate::model::{
-    BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
-    Platform, Repository,
+    BlobDigest, Class, Content, Descriptor, Document, Effects, Entries, Entry, EntryKind, ImagePath, Layer,
+    Owner, Platform, Repository,
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
@@ -128,7 +128,10 @@ pub fn plan_image(
         Inherit::Set(user) => Some(user),
         _ => None,
     };
-    parts.push(composed_files(facts, user, &certificates, bundle.as_deref(), &spec.remove)?);
+    let effects = Effects::default();
+    let composed =
+        composed_files(facts, &effects, &mut parts, user, &certificates, bundle.as_deref(), &spec.remove)?;
+    parts.push(composed);
 
     let workdir = config.workdir.as_deref().and_then(|path| ImagePath::parse(path).ok());
     let present: Vec<&Entries> = parts.iter().map(|part| &part.entries).collect();
