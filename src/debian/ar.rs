@@ -53,7 +53,8 @@ impl<R: Read> ArReader<R> {
         let broken = DebError::Header { position: self.position };
         self.position += HEADER as u64;
         let text = |bytes| std::str::from_utf8(bytes).map(str::trim_end).ok();
-        let (Some(name), Some(size), b"`\n") = (text(&header[..16]), text(&header[48..58]), &header[58..]) else {
+        let (Some(name), Some(size), b"`\n") = (text(&header[..16]), text(&header[48..58]), &header[58..])
+        else {
             return Err(broken);
         };
         let digits = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());

@@ -130,7 +130,9 @@ pub enum DebError {
 impl DebError {
     pub(super) fn archive(member: &'static str, source: TarError) -> Self {
         let long = match &source {
-            TarError::Read { source, .. } => source.get_ref().and_then(|error| error.downcast_ref::<TooLong>()),
+            TarError::Read { source, .. } => {
+                source.get_ref().and_then(|error| error.downcast_ref::<TooLong>())
+            }
             _ => None,
         };
         match long {
@@ -154,7 +156,8 @@ pub fn read_deb(deb: &mut (dyn Read + Send), contents: &mut dyn Write) -> Result
         return Err(DebError::Format(format.escape_debug().to_string()));
     }
     let member = expect(&mut members, "control.tar")?;
-    let control = packing(&member, "control.tar")?.unpack("control.tar", members.data(&member), CONTROL_LIMIT)?;
+    let control =
+        packing(&member, "control.tar")?.unpack("control.tar", members.data(&member), CONTROL_LIMIT)?;
     let (control, scripts) = read_control(control)?;
     let member = expect(&mut members, "data.tar")?;
     let limit = member.size.saturating_mul(DATA_RATIO).saturating_add(DATA_FREE).min(DATA_LIMIT);
@@ -222,7 +225,9 @@ fn read_data(tar: impl Read, contents: &mut dyn Write) -> Result<Vec<PackageFile
         let kind = match &member.kind {
             MemberKind::Directory => PackageFileKind::Directory,
             MemberKind::Symlink(target) => PackageFileKind::Symlink { target: text(target)?.to_owned() },
-            MemberKind::Hardlink(target) => PackageFileKind::Hardlink { target: linked(&files, &path, target)? },
+            MemberKind::Hardlink(target) => {
+                PackageFileKind::Hardlink { target: linked(&files, &path, target)? }
+            }
             MemberKind::Special => return Err(DebError::Special(path)),
             MemberKind::File => {
                 let mut write = Hashed { contents, hasher: Hasher::new(), failed: None };
@@ -241,7 +246,9 @@ fn read_data(tar: impl Read, contents: &mut dyn Write) -> Result<Vec<PackageFile
         if let MemberKind::Symlink(link) | MemberKind::Hardlink(link) = &member.kind {
             length += link.len();
         }
-        for (used, limit, what) in [(files.len(), FILES_LIMIT, "files"), (length, TEXT_LIMIT, "bytes of paths")] {
+        for (used, limit, what) in
+            [(files.len(), FILES_LIMIT, "files"), (length, TEXT_LIMIT, "bytes of paths")]
+        {
             if used >= limit {
                 return Err(DebError::TooMany { limit, what });
             }
@@ -257,9 +264,8 @@ fn read_data(tar: impl Read, contents: &mut dyn Write) -> Result<Vec<PackageFile
     }
     tar.finish().map_err(failed)?;
     for path in files.keys() {
-        let blocks = |above: &ImagePath| {
-            files.get(above).is_some_and(|file| file.kind != PackageFileKind::Directory)
-        };
+        let blocks =
+            |above: &ImagePath| files.get(above).is_some_and(|file| file.kind != PackageFileKind::Directory);
         if let Some(above) = path.ancestors().find(blocks) {
             return Err(DebError::Below { path: path.clone(), above });
         }

@@ -20,7 +20,9 @@ pub struct MergedPackages {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// Two packages with one file, of which neither replaces the other.
-    #[error("{path} is in package {first} and in package {second}, and neither says that it replaces the other")]
+    #[error(
+        "{path} is in package {first} and in package {second}, and neither says that it replaces the other"
+    )]
     Conflict {
         /// The path.
         path: ImagePath,

@@ -4,7 +4,9 @@ use super::*;
 fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, data) in members {
-        bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len()).bytes());
+        bytes.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len()).bytes(),
+        );
         bytes.extend_from_slice(data);
         if data.len() % 2 == 1 {
             bytes.push(b'\n');
@@ -48,7 +50,11 @@ fn tar(rows: &[(&str, Row<'_>)]) -> Vec<u8> {
 }
 
 fn control() -> Vec<u8> {
-    tar(&[("./", Row::Dir), ("./control", Row::File(b"Package: a\nVersion: 1\n")), ("./postinst", Row::File(b"#!"))])
+    tar(&[
+        ("./", Row::Dir),
+        ("./control", Row::File(b"Package: a\nVersion: 1\n")),
+        ("./postinst", Row::File(b"#!")),
+    ])
 }
 
 fn deb(data: &[u8]) -> Vec<u8> {
@@ -207,12 +213,18 @@ fn what_is_wrong_is_named() {
         assert_eq!(read(&bytes).unwrap_err(), message);
     }
     for (rows, message) in [
-        (vec![("./../x", Row::File(b""))], "it holds a path that is not for an image / `/./../x` has a .. component"),
+        (
+            vec![("./../x", Row::File(b""))],
+            "it holds a path that is not for an image / `/./../x` has a .. component",
+        ),
         (
             vec![("./a/.wh.b", Row::File(b""))],
             "it holds a path that is not for an image / `/./a/.wh.b` has a name that begins with .wh., which marks a removal in a layer",
         ),
-        (vec![("./pipe", Row::Pipe)], "/pipe is a device or a pipe, which packages do not bring into an image"),
+        (
+            vec![("./pipe", Row::Pipe)],
+            "/pipe is a device or a pipe, which packages do not bring into an image",
+        ),
         (vec![("./a", Row::File(b"")), ("a", Row::File(b""))], "/a comes twice"),
         (vec![("./a", Row::Dir), ("a", Row::Link("b"))], "/a comes twice"),
         (
@@ -227,14 +239,18 @@ fn what_is_wrong_is_named() {
             vec![("./a", Row::Link("/etc/shadow")), ("./b", Row::Hard("./a"))],
             "/b is a hard link to `./a`, which is no file that comes before it",
         ),
-        (vec![("./b", Row::Hard("../a"))], "it holds a path that is not for an image / `/../a` has a .. component"),
+        (
+            vec![("./b", Row::Hard("../a"))],
+            "it holds a path that is not for an image / `/../a` has a .. component",
+        ),
     ] {
         assert_eq!(read(&deb(&tar(&rows))).unwrap_err(), message);
     }
     let mut name = tar(&[("./xx", Row::File(b""))]);
     name[2] = 0xff;
-    let sum: u32 = name[..148].iter().chain(&name[156..512]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
-    name[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+    let sum: u32 =
+        name[..148].iter().chain(&name[156..512]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    name[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     assert_eq!(read(&deb(&name)).unwrap_err(), "`./\u{fffd}x` is not UTF-8");
 }
 
@@ -292,5 +308,8 @@ fn a_file_that_unpacks_to_much_more_is_refused() {
     }
     let whole = deb(&tar(&[("./a", Row::File(b"x"))]));
     let error = read_deb(&mut &*whole, &mut Full).unwrap_err();
-    assert!(matches!(&error, DebError::Write(error) if error.kind() == io::ErrorKind::StorageFull), "{error}");
+    assert!(
+        matches!(&error, DebError::Write(error) if error.kind() == io::ErrorKind::StorageFull),
+        "{error}"
+    );
 }

@@ -74,7 +74,10 @@ fn usr_is_merged_unless_the_base_has_it_otherwise() {
         &[("Package", "libc6")],
         &["/lib/", "/lib/x/", "/lib/x/ld.so", "/lib64/", "/lib64/ld.so -> /lib/x/ld.so", "/etc/ld.so.conf"],
     );
-    let shell = package(&[("Package", "dash")], &["/bin/", "/bin/dash", "/bin/sh -> dash", "/bin/again == /bin/dash"]);
+    let shell = package(
+        &[("Package", "dash")],
+        &["/bin/", "/bin/dash", "/bin/sh -> dash", "/bin/again == /bin/dash"],
+    );
     let both = [("libc6", &libc), ("dash", &shell)];
     assert_eq!(
         merge(&both, &BaseFacts::default()).unwrap(),
@@ -97,12 +100,15 @@ fn usr_is_merged_unless_the_base_has_it_otherwise() {
         ]
     );
     // trixie's base-files brings the links itself.
-    let files = package(&[("Package", "base-files")], &["/bin -> usr/bin", "/usr/", "/usr/bin/", "/etc/debian_version"]);
+    let files = package(
+        &[("Package", "base-files")],
+        &["/bin -> usr/bin", "/usr/", "/usr/bin/", "/etc/debian_version"],
+    );
     assert_eq!(
         merge(&[("base-files", &files), ("dash", &shell)], &BaseFacts::default()).unwrap(),
         [
             "base-files: /bin -> usr/bin, /etc/debian_version, /usr/, /usr/bin/",
-            "dash: /usr/bin/again, /usr/bin/dash == /usr/bin/again, /usr/bin/sh -> dash",
+            "dash: /usr/bin/, /usr/bin/again, /usr/bin/dash == /usr/bin/again, /usr/bin/sh -> dash",
             "",
         ]
     );
@@ -127,7 +133,8 @@ fn what_nobody_reads_stays_out() {
         merge(&[("a", &docs)], &BaseFacts::default()).unwrap()[0],
         "a: /usr/share/doc/a/copyright, /usr/share/doc/b -> a, /usr/share/twin"
     );
-    let found = merge_packages(&[("a", &docs)], &BaseFacts::default(), &|kind| kind == Documentation::Man).unwrap();
+    let found =
+        merge_packages(&[("a", &docs)], &BaseFacts::default(), &|kind| kind == Documentation::Man).unwrap();
     assert_eq!(found.files[0].len(), 4);
 }
 
@@ -158,7 +165,8 @@ fn one_path_has_one_package() {
 
 #[test]
 fn directories_belong_to_all_and_the_first_says_how_they_are() {
-    let (a, b) = (package(&[], &["1777 /tmp/", "/var/", "/var/a"]), package(&[], &["/tmp/", "2775 /var/", "/var/b"]));
+    let (a, b) =
+        (package(&[], &["1777 /tmp/", "/var/", "/var/a"]), package(&[], &["/tmp/", "2775 /var/", "/var/b"]));
     assert_eq!(
         merge(&[("a", &a), ("b", &b)], &BaseFacts::default()).unwrap()[..2],
         ["a: 1777 /tmp/, /var/, /var/a", "b: 1777 /tmp/, /var/, /var/b"]
@@ -170,7 +178,8 @@ fn directories_belong_to_all_and_the_first_says_how_they_are() {
 #[test]
 fn a_way_through_links_of_others_goes_where_they_lead() {
     let link = package(&[], &["/usr/share/doc/b -> a", "/usr/opt -> /lib/opt"]);
-    let user = package(&[], &["/usr/share/doc/b/", "/usr/share/doc/b/copyright", "/usr/opt/", "/usr/opt/deep/x"]);
+    let user =
+        package(&[], &["/usr/share/doc/b/", "/usr/share/doc/b/copyright", "/usr/opt/", "/usr/opt/deep/x"]);
     assert_eq!(
         merge(&[("user", &user), ("link", &link)], &BaseFacts::default()).unwrap()[..2],
         [

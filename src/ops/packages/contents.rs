@@ -9,7 +9,7 @@ use crate::model::Contents;
 
 /// The files of a .deb, which are unpacked into one file without a name when the first of them is wanted.
 #[derive(Debug)]
-pub struct DebContents {
+pub(super) struct DebContents {
     deb: PathBuf,
     folder: PathBuf,
     unpacked: Mutex<Option<Arc<File>>>,
@@ -17,12 +17,12 @@ pub struct DebContents {
 
 impl DebContents {
     /// Those of the file `deb`; unpacked on the file system of `folder`.
-    pub fn new(deb: PathBuf, folder: &Path) -> Self {
+    pub(super) fn new(deb: PathBuf, folder: &Path) -> Self {
         Self { deb, folder: folder.to_owned(), unpacked: Mutex::default() }
     }
 
     /// Reads the package and keeps what it unpacks.
-    pub fn read(&self) -> Result<DebFacts, DebError> {
+    pub(super) fn read(&self) -> Result<DebFacts, DebError> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, facts) = self.unpack()?;
         *unpacked = Some(file);
@@ -30,7 +30,7 @@ impl DebContents {
     }
 
     /// A file of it, by its place in the archive and its length in bytes.
-    pub fn slice(&self, offset: u64, length: u64) -> io::Result<Slice> {
+    pub(super) fn slice(&self, offset: u64, length: u64) -> io::Result<Slice> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         let file = if let Some(file) = &*unpacked {
             Arc::clone(file)
@@ -60,7 +60,7 @@ impl Contents for DebContents {
 
 /// A part of a file, which others may read at the same time.
 #[derive(Debug)]
-pub struct Slice {
+pub(super) struct Slice {
     file: Arc<File>,
     offset: u64,
     length: u64,

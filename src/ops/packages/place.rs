@@ -1,8 +1,10 @@
+use std::io::{self, Read as _};
+
 use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
-use crate::debian::{DebFacts, Documentation, merge_packages};
-use crate::model::{BaseFacts, Entry, EntryKind, Owner, PackageFile};
-use crate::ops::error::Error;
+use crate::debian::{DebFacts, Documentation, Installed, effects, merge_packages};
+use crate::model::{BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind};
+use crate::ops::error::{Error, ErrorKind};
 use crate::plan::{LayerError, LayerPart};
 use crate::spec::{Keep, Packages};
 
@@ -11,8 +13,10 @@ use crate::spec::{Keep, Packages};
 pub struct PlacedPackages {
     /// Their layers.
     pub parts: Vec<LayerPart>,
-    /// Entries that belong to all of them, for the composed layer.
-    pub shared: Vec<Entry>,
+    /// Links of the root into `/usr`, for the composed layer.
+    pub links: Vec<Entry>,
+    /// What they ask of the image beyond their files.
+    pub effects: Effects,
 }
 
 /// Puts packages on a base.
@@ -22,25 +26,45 @@ pub fn place_packages(
     base: &BaseFacts,
 ) -> Result<PlacedPackages, Error> {
     let Some(Packages::Debian(spec)) = spec else { return Ok(PlacedPackages::default()) };
-    let debs: Vec<(&str, &DebFacts)> = packages
+    let facts: Vec<&DebFacts> = packages
         .iter()
         .map(|package| match &*package.facts {
-            PackageFacts::Deb(facts) => (package.pinned.name.as_str(), facts),
+            PackageFacts::Deb(facts) => facts,
         })
         .collect();
-    let merged =
-        merge_packages(&debs, base, &|kind| keeps(spec.keep, kind)).map_err(|errors| Error::from(errors))?;
+    let names = packages.iter().map(|package| package.pinned.name.as_str());
+    let debs: Vec<(&str, &DebFacts)> = names.zip(facts.iter().copied()).collect();
+    let merged = merge_packages(&debs, base, &|kind| keeps(spec.keep, kind)).map_err(ErrorKind::Packages)?;
     let rows: Vec<(&Unpacked, &[PackageFile])> =
         packages.iter().zip(merged.files.iter().map(Vec::as_slice)).collect();
     let parts = package_parts(&rows).map_err(LayerError::from)?;
-    let shared = merged.links.into_iter().map(|(path, target)| Entry {
+    let effects = effects(&Installed {
+        packages: &facts,
+        base,
+        ignored: &spec.scripts_ignored,
+        read: &|index, file| read(&packages[index], file),
+    })
+    .map_err(Error::scripts)?;
+    let links = merged.links.into_iter().map(|(path, target)| Entry {
         path,
         kind: EntryKind::Symlink { target },
         mode: 0o777,
         owner: Owner::default(),
         origin: "the merged /usr".into(),
     });
-    Ok(PlacedPackages { parts, shared: shared.collect() })
+    Ok(PlacedPackages { parts, links: links.collect(), effects })
+}
+
+/// A file of a package that composed files are made of.
+fn read(package: &Unpacked, file: &PackageFile) -> io::Result<Vec<u8>> {
+    let PackageFileKind::File { size, offset, .. } = file.kind else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut bytes = Vec::new();
+    if size > 0 {
+        package.contents.open(offset, size)?.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn keeps(keep: Keep, kind: Documentation) -> bool {

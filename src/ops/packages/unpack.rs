@@ -15,9 +15,9 @@ use crate::system::parallel;
 const REVISION: &str = "1";
 
 impl Session<'_> {
-    /// What Debian packages hold, in their order. What a package holds is noted: one that was read once is only read
+    /// What packages hold, in their order. What a package holds is noted: one that was read once is only read
     /// again when a layer is made of it.
-    pub(super) fn unpack_debs(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+    pub(in crate::ops) fn unpack(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
         let unpack = |package: &PinnedPackage| {
             self.machine.cancel.check()?;
             self.unpacked.get(package.digest, || self.unpack_deb(package))
@@ -37,7 +37,8 @@ impl Session<'_> {
         } else {
             let about = |error: Error| error.about(format!("package {} {}", package.name, package.version));
             let mut facts = contents.read().map_err(|error| about(error.into()))?;
-            add_elf(&mut facts, &contents).map_err(|error| about(crate::debian::DebError::Read(error).into()))?;
+            add_elf(&mut facts, &contents)
+                .map_err(|error| about(crate::debian::DebError::Read(error).into()))?;
             let bytes = serde_json::to_vec(&facts).map_err(|error| Error::bug(error.to_string()))?;
             store.put_note(&key, &bytes)?;
             facts
