@@ -6,13 +6,21 @@
 mod ar;
 mod deb;
 mod documentation;
+mod explain;
+mod index;
+mod installed;
 mod merge;
 mod packing;
 mod paragraph;
 mod scripts;
+mod solve;
 
 pub use deb::{DebError, DebFacts, read_deb};
 pub use documentation::{Documentation, documentation};
+pub use explain::NoSolution;
+pub use index::{Index, IndexError};
+pub use installed::Installed;
 pub use merge::{MergeError, MergedPackages, merge_packages};
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
-pub use scripts::{Installed, ScriptError, effects};
+pub use scripts::{Installed as Installation, ScriptError, effects};
+pub use solve::{Chosen, Request, Solution, solve};

@@ -2,7 +2,7 @@ use std::io::{self, Read as _};
 
 use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
-use crate::debian::{DebFacts, Documentation, Installed, effects, merge_packages};
+use crate::debian::{DebFacts, Documentation, Installation, effects, merge_packages};
 use crate::model::{BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind};
 use crate::ops::error::{Error, ErrorKind};
 use crate::plan::{LayerError, LayerPart};
@@ -38,7 +38,7 @@ pub fn place_packages(
     let rows: Vec<(&Unpacked, &[PackageFile])> =
         packages.iter().zip(merged.files.iter().map(Vec::as_slice)).collect();
     let parts = package_parts(&rows).map_err(LayerError::from)?;
-    let effects = effects(&Installed {
+    let effects = effects(&Installation {
         packages: &facts,
         base,
         ignored: &spec.scripts_ignored,
