@@ -4,7 +4,15 @@
 //! Opens nothing: readers and texts come in, values go out.
 
 mod deb;
+mod keys;
+mod packet;
 mod paragraph;
+mod release;
+mod signature;
 
 pub use deb::{DebError, DebFacts, read_deb};
+pub use keys::{KeyError, KeyId, Keyring};
+pub use packet::PacketError;
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
+pub use release::{Release, ReleaseError, is_below};
+pub use signature::{SignatureError, signed_text};
