@@ -4,15 +4,23 @@
 //! Opens nothing: readers and texts come in, values go out.
 
 mod deb;
+mod explain;
+mod index;
+mod installed;
 mod keys;
 mod packet;
 mod paragraph;
 mod release;
 mod signature;
+mod solve;
 
 pub use deb::{DebError, DebFacts, read_deb};
+pub use explain::NoSolution;
+pub use index::{Index, IndexError};
+pub use installed::Installed;
 pub use keys::{KeyError, KeyId, Keyring};
 pub use packet::PacketError;
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
 pub use release::{Release, ReleaseError, is_below};
 pub use signature::{SignatureError, signed_text};
+pub use solve::{Chosen, Request, Solution, solve};
