@@ -81,7 +81,9 @@ fn tree(tar: impl Read) -> (Tree, BTreeSet<BTreeSet<String>>) {
             tar::EntryType::Symlink => format!("-> {}", String::from_utf8(link).unwrap()),
             tar::EntryType::Link => {
                 let target = name(&link);
-                same.entry(target.clone()).or_insert_with(|| BTreeSet::from([target.clone()])).insert(path.clone());
+                same.entry(target.clone())
+                    .or_insert_with(|| BTreeSet::from([target.clone()]))
+                    .insert(path.clone());
                 let row = found[&target].clone();
                 found.insert(path, row);
                 continue;
@@ -115,7 +117,9 @@ fn is_documentation(path: &str, row: &str) -> bool {
     let copyright = depth == 5 && path.ends_with("/copyright");
     let link_between = depth == 4 && row.contains("->");
     (below("/usr/share/doc") && !copyright && !link_between)
-        || ["doc-base", "groff", "info", "lintian", "locale", "man"].iter().any(|name| below(&format!("/usr/share/{name}")))
+        || ["doc-base", "groff", "info", "lintian", "locale", "man"]
+            .iter()
+            .any(|name| below(&format!("/usr/share/{name}")))
 }
 
 fn compare(debs: &[PathBuf]) {
@@ -141,7 +145,9 @@ fn compare(debs: &[PathBuf]) {
             }
         }
         let top: BTreeSet<&str> = ["bin", "sbin", "lib", "lib64"].into();
-        for name in top.into_iter().filter(|name| expected.contains_key(&format!("/usr/{name}"))).collect::<Vec<_>>() {
+        for name in
+            top.into_iter().filter(|name| expected.contains_key(&format!("/usr/{name}"))).collect::<Vec<_>>()
+        {
             expected.insert(format!("/{name}"), format!("0777 0:0 -> usr/{name}"));
         }
 
@@ -175,8 +181,8 @@ fn made(packages: &[Unpacked], keep: Keep) -> (Tree, BTreeSet<BTreeSet<String>>)
     let press = Press::new(2);
     let (mut whole, mut same) = (Tree::new(), BTreeSet::new());
     for layer in &layers {
-        let made =
-            make_layer(&store, &press, &layer.entries, Compression::default(), false, &Cancel::new()).unwrap();
+        let made = make_layer(&store, &press, &layer.entries, Compression::default(), false, &Cancel::new())
+            .unwrap();
         let blob = store.open_blob(&made.layer.descriptor.digest).unwrap();
         let (found, links) = tree(flate2::read::MultiGzDecoder::new(blob));
         whole.extend(found);
@@ -208,4 +214,40 @@ fn layers_hold_what_dpkg_deb_unpacks() {
         assert!(!debs.is_empty());
         compare(&debs);
     }
+}
+
+/// What dpkg-deb packs in every way that it can is the same package.
+#[test]
+fn every_compression_is_read() {
+    if !is_installed("dpkg-deb") {
+        skip("dpkg-deb is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("DEBIAN")).unwrap();
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    let control = "Package: hello\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: one\n two\n";
+    fs::write(root.join("DEBIAN/control"), control).unwrap();
+    fs::write(root.join("DEBIAN/conffiles"), "").unwrap();
+    fs::write(root.join("usr/bin/hello"), vec![b'x'; 100_000]).unwrap();
+    std::os::unix::fs::symlink("hello", root.join("usr/bin/again")).unwrap();
+    fs::hard_link(root.join("usr/bin/hello"), root.join("usr/bin/twin")).unwrap();
+    let mut found = Vec::new();
+    for compression in ["none", "gzip", "xz", "zstd"] {
+        let deb = folder.path().join(format!("{compression}.deb"));
+        let ended = Command::new("dpkg-deb")
+            .args(["--root-owner-group", "--uniform-compression", "-b", "-Z", compression])
+            .args([&root, &deb])
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let mut contents = Vec::new();
+        let facts = read_deb(&mut File::open(&deb).unwrap(), &mut contents).unwrap();
+        assert_eq!(contents.len(), 100_000, "{compression}");
+        assert_eq!(facts.files.len(), 5, "{compression}");
+        assert_eq!(facts.control.get("description"), Some("one\n two"));
+        found.push((facts, contents));
+    }
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
 }
