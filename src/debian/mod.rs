@@ -5,6 +5,7 @@
 
 mod deb;
 mod explain;
+mod host;
 mod index;
 mod installed;
 mod keys;
@@ -16,6 +17,7 @@ mod solve;
 
 pub use deb::{DebError, DebFacts, read_deb};
 pub use explain::NoSolution;
+pub use host::{AptSource, deb822_sources, http_proxy, list_sources};
 pub use index::{Index, IndexError};
 pub use installed::Installed;
 pub use keys::{KeyError, KeyId, Keyring};
