@@ -330,7 +330,7 @@ fn file_parts(
                 let text = rendered(template, values).map_err(|error| error.at(&rule.site))?;
                 put(place()?, EntryKind::bytes(text.into_bytes()), rule.mode.unwrap_or(0o644))?;
             }
-            FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Address(_) => {
+            FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Spec { .. } | FileKind::Address(_) => {
                 let copied = copied(rule)?;
                 refuse_secret(rule, &copied, sources)?;
                 for (path, file) in copied_places(rule, &copied)? {
@@ -416,6 +416,7 @@ fn refuse_secret(rule: &FileRule, copied: &CopiedFiles, sources: &Sources<'_>) -
     let place = copied_place(rule, copied.single, &file.path)?;
     let name = match &rule.kind {
         FileKind::Image { reference, .. } => format!("{} of image:{reference}", file.path),
+        FileKind::Spec { identity, .. } => format!("{} of spec:{identity}", file.path),
         _ => file.absolute.display().to_string(),
     };
     Err(Error::usage_with_hint(
