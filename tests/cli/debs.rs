@@ -81,7 +81,9 @@ fn tree(tar: impl Read) -> (Tree, BTreeSet<BTreeSet<String>>) {
             tar::EntryType::Symlink => format!("-> {}", String::from_utf8(link).unwrap()),
             tar::EntryType::Link => {
                 let target = name(&link);
-                same.entry(target.clone()).or_insert_with(|| BTreeSet::from([target.clone()])).insert(path.clone());
+                same.entry(target.clone())
+                    .or_insert_with(|| BTreeSet::from([target.clone()]))
+                    .insert(path.clone());
                 let row = found[&target].clone();
                 found.insert(path, row);
                 continue;
@@ -115,7 +117,9 @@ fn is_documentation(path: &str, row: &str) -> bool {
     let copyright = depth == 5 && path.ends_with("/copyright");
     let link_between = depth == 4 && row.contains("->");
     (below("/usr/share/doc") && !copyright && !link_between)
-        || ["doc-base", "groff", "info", "lintian", "locale", "man"].iter().any(|name| below(&format!("/usr/share/{name}")))
+        || ["doc-base", "groff", "info", "lintian", "locale", "man"]
+            .iter()
+            .any(|name| below(&format!("/usr/share/{name}")))
 }
 
 fn compare(debs: &[PathBuf]) {
@@ -141,7 +145,9 @@ fn compare(debs: &[PathBuf]) {
             }
         }
         let top: BTreeSet<&str> = ["bin", "sbin", "lib", "lib64"].into();
-        for name in top.into_iter().filter(|name| expected.contains_key(&format!("/usr/{name}"))).collect::<Vec<_>>() {
+        for name in
+            top.into_iter().filter(|name| expected.contains_key(&format!("/usr/{name}"))).collect::<Vec<_>>()
+        {
             expected.insert(format!("/{name}"), format!("0777 0:0 -> usr/{name}"));
         }
 
@@ -175,8 +181,8 @@ fn made(packages: &[Unpacked], keep: Keep) -> (Tree, BTreeSet<BTreeSet<String>>)
     let press = Press::new(2);
     let (mut whole, mut same) = (Tree::new(), BTreeSet::new());
     for layer in &layers {
-        let made =
-            make_layer(&store, &press, &layer.entries, Compression::default(), false, &Cancel::new()).unwrap();
+        let made = make_layer(&store, &press, &layer.entries, Compression::default(), false, &Cancel::new())
+            .unwrap();
         let blob = store.open_blob(&made.layer.descriptor.digest).unwrap();
         let (found, links) = tree(flate2::read::MultiGzDecoder::new(blob));
         whole.extend(found);
