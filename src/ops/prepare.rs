@@ -11,6 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
+use super::packages::KnownPackages;
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
@@ -111,6 +112,7 @@ pub struct Session<'a> {
     pub(super) pins: Pins<'a>,
     pub(super) remote: RemoteSources,
     pub(super) pulls: Pulls<'a>,
+    pub(super) packages: KnownPackages,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
 }
@@ -139,6 +141,7 @@ impl<'a> Session<'a> {
             closures: Closures::new(machine.store),
             remote: RemoteSources::default(),
             pulls: Pulls::new(machine),
+            packages: KnownPackages::default(),
             program: OnceLock::new(),
         }
     }
