@@ -130,7 +130,8 @@ impl Archives {
         }
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         // With none left the last is asked, which then says why.
-        let answering: Vec<Root> = roots.iter().filter(|root| !silent.contains(&root.address)).cloned().collect();
+        let answering: Vec<Root> =
+            roots.iter().filter(|root| !silent.contains(&root.address)).cloned().collect();
         if answering.is_empty() { roots.into_iter().rev().take(1).collect() } else { answering }
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::PackageSet;
 use super::archive::{Archive, Repository};
 use super::error::PackageError;
 use super::fetch::Place;
 use super::release::{KnownRelease, compact};
 use super::request::{DebianRequest, database, installed};
-use super::PackageSet;
 use crate::base::BaseImage;
 use crate::debian::{Index, Installed, Keyring, Request, is_below, solve};
 use crate::lock::{DIGEST, INSTALL, Kind, RELEASE, Row};
@@ -115,10 +115,12 @@ impl Session<'_> {
                 let row = self.pins.known(Kind::Package, &name)?;
                 self.pinned_package(request, architecture, word, row)
             });
-            packages.push(found.ok_or_else(|| PackageError::Incomplete {
-                row: request.name(),
-                package: word.to_owned(),
-            })?);
+            packages.push(
+                found.ok_or_else(|| PackageError::Incomplete {
+                    row: request.name(),
+                    package: word.to_owned(),
+                })?,
+            );
         }
         Ok(Arc::new(PackageSet { packages }))
     }
@@ -147,7 +149,8 @@ impl Session<'_> {
     /// The state of all repositories of an image.
     pub(super) fn releases(&self, packages: &DebianPackages) -> Result<Vec<Arc<KnownRelease>>, Error> {
         let repositories = self.repositories(packages)?;
-        let found = parallel(QUESTIONS, &repositories, |repository| self.release(repository, &packages.suite));
+        let found =
+            parallel(QUESTIONS, &repositories, |repository| self.release(repository, &packages.suite));
         found.into_iter().collect()
     }
 

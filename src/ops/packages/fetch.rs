@@ -55,7 +55,10 @@ impl Session<'_> {
         }
         let places: BTreeMap<BlobDigest, Place> = {
             let places = self.packages.places.lock().unwrap_or_else(PoisonError::into_inner);
-            missing.iter().filter_map(|package| Some((package.digest, places.get(&package.digest)?.clone()))).collect()
+            missing
+                .iter()
+                .filter_map(|package| Some((package.digest, places.get(&package.digest)?.clone())))
+                .collect()
         };
         let suite = places.values().next().map_or("", |place| place.suite.as_str());
         let name = format!("packages of {suite}");
@@ -104,7 +107,10 @@ impl Session<'_> {
             match self.first_of(std::slice::from_ref(&root), &what, &get) {
                 Ok(((), address)) => {
                     let host = address.split('/').nth(2).unwrap_or_default();
-                    self.packages.tell_once(self.machine, &format!("packages that mirrors no longer have come from {host}"));
+                    self.packages.tell_once(
+                        self.machine,
+                        &format!("packages that mirrors no longer have come from {host}"),
+                    );
                     return Ok(());
                 }
                 Err(error) if is_gone(&error) => {}
@@ -175,7 +181,9 @@ impl Session<'_> {
                 }
                 (failure, _) => Err(RegistryError::from(failure).into()),
             },
-            offline @ RegistryError::Offline { .. } => Err(PackageError::Fetch { what, source: offline }.into()),
+            offline @ RegistryError::Offline { .. } => {
+                Err(PackageError::Fetch { what, source: offline }.into())
+            }
             other => Err(other.into()),
         }
     }

@@ -1,16 +1,21 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
 mod archive;
+mod contents;
 mod debian;
 mod error;
 mod fetch;
+mod parts;
+mod place;
 mod release;
 mod request;
+mod unpack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 pub use error::PackageError;
+pub use place::place_packages;
 
 use super::error::Error;
 use super::error::ErrorKind;
@@ -77,7 +82,11 @@ impl Session<'_> {
     }
 
     /// Which packages an image on `base` gets: as the lock says, else as the newest indexes give it, which is then pinned.
-    pub(super) fn package_set(&self, target: &Target, base: &BaseImage) -> Result<Option<Arc<PackageSet>>, Error> {
+    pub(super) fn package_set(
+        &self,
+        target: &Target,
+        base: &BaseImage,
+    ) -> Result<Option<Arc<PackageSet>>, Error> {
         match &target.spec.packages {
             None => Ok(None),
             Some(Packages::Debian(packages)) => self.debian_set(target, packages, base).map(Some),

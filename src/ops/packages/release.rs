@@ -99,7 +99,13 @@ impl Session<'_> {
         if let Some(pinned) = self.newest_pinned(repository).filter(|pinned| release.date < *pinned) {
             return Err(PackageError::Rollback { address, date: release.date, pinned }.into());
         }
-        Ok(KnownRelease { repository: repository.clone(), release, digest: BlobDigest::of(&bytes), address, root })
+        Ok(KnownRelease {
+            repository: repository.clone(),
+            release,
+            digest: BlobDigest::of(&bytes),
+            address,
+            root,
+        })
     }
 
     /// The newest date of a repository that the lock file knows.
@@ -199,7 +205,8 @@ impl Session<'_> {
         };
         let mut plain = BufReader::with_capacity(128 << 10, Limited { plain, left: LARGEST_INDEX });
         let read = |plain: &mut dyn BufRead| Index::read(plain);
-        read(&mut plain).map_err(|source| PackageError::Index { repository: index.what.clone(), source }.into())
+        read(&mut plain)
+            .map_err(|source| PackageError::Index { repository: index.what.clone(), source }.into())
     }
 }
 

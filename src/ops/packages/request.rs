@@ -54,7 +54,8 @@ impl DebianRequest {
 
     /// The name of its row: `debian/bookworm/amd64/1a2b3c4d5e6f`.
     pub(super) fn name(&self) -> String {
-        let mut text = format!("imgpack packages 1\nsuite {}\narchitecture {}\n", self.suite, self.architecture);
+        let mut text =
+            format!("imgpack packages 1\nsuite {}\narchitecture {}\n", self.suite, self.architecture);
         for (field, words) in [("install", &self.install), ("exclude", &self.exclude)] {
             words.iter().for_each(|word| text.push_str(&format!("{field} {word}\n")));
         }
@@ -154,8 +155,11 @@ mod tests {
         let mut put = |path: &str, text: &str| {
             facts.contents.insert(path.parse().unwrap(), text.to_owned());
         };
-        put("/var/lib/dpkg/status", "Package: b\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n\
-            Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: amd64\n");
+        put(
+            "/var/lib/dpkg/status",
+            "Package: b\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n\
+            Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: amd64\n",
+        );
         put("/var/lib/dpkg/status.d/a", "Package: a\nVersion: 2\nArchitecture: all\n");
         put("/var/lib/dpkg/status.d/a.md5sums", "0 x\n");
         put("/etc/passwd", "root\n");
