@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
-use super::packages::Unpacked;
+use super::packages::{KnownPackages, Unpacked};
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
@@ -113,6 +113,7 @@ pub struct Session<'a> {
     pub(super) pins: Pins<'a>,
     pub(super) remote: RemoteSources,
     pub(super) pulls: Pulls<'a>,
+    pub(super) packages: KnownPackages,
     /// What packages hold.
     pub(super) unpacked: Slots<BlobDigest, Unpacked>,
     /// How the running program looks; `None` where that is not known.
@@ -143,6 +144,7 @@ impl<'a> Session<'a> {
             closures: Closures::new(machine.store),
             remote: RemoteSources::default(),
             pulls: Pulls::new(machine),
+            packages: KnownPackages::default(),
             unpacked: Slots::default(),
             program: OnceLock::new(),
         }
