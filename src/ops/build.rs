@@ -104,6 +104,7 @@ pub fn build(
         if built.errors.is_empty() || options.keep_going {
             let plans = session.plan(&prepared, &records, &mut built.errors);
             if built.errors.is_empty() || options.keep_going {
+                session.bring_packages(&plans, options.fresh.is_some())?;
                 let layers = pack(machine, &prepared, &plans, options, made, &mut built);
                 assemble(&session, &prepared, &bases, &records, &plans, &layers, &mut built)?;
             }
