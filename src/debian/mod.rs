@@ -6,6 +6,7 @@
 mod deb;
 mod paragraph;
 mod scripts;
+mod shell;
 
 pub use deb::{DebError, DebFacts, read_deb};
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
