@@ -24,7 +24,13 @@ pub(super) fn asked(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
         }
         ("id", [options @ .., account]) if !account.contains(UNKNOWN) && !account.starts_with('-') => {
             let known = system.accounts.has_user(&system.effects, account);
-            if known && !options.is_empty() {
+            if let (Some(user), ["-Gn"]) = (system.effects.users.get(*account), options) {
+                let joined = system.effects.groups.iter().filter(|(_, row)| row.members.contains(*account));
+                let names: Vec<&str> =
+                    joined.map(|(name, _)| name.as_str()).chain([user.group.as_str()]).collect();
+                let text = names.join(" ");
+                run.output.push_str(&text);
+            } else if known && !options.is_empty() {
                 run.output.push(UNKNOWN);
             }
             Some(known)

@@ -40,6 +40,7 @@ impl Run<'_, '_> {
                 self.printing(name, rest, input)
             }
             "dpkg" if rest.first() == Some(&"--compare-versions") => Done::Ended(compared(&rest[1..])),
+            "cut" | "grep" | "expr" | "cmp" | "uname" => self.filtered(name, rest, input),
             "getent" | "id" => account_commands::asked(self, name, rest),
             "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "systemd-sysusers" => {
                 account_commands::run(self, name, rest)
@@ -150,6 +151,21 @@ impl Run<'_, '_> {
             "command" => self.command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), None),
             "which" | "type" | "hash" => self.found(words),
             "." if words.first().is_some_and(|file| file.ends_with("/debconf/confmodule")) => Outcome::DONE,
+            "." if words.first().is_some_and(|file| self.system.files.target(file).is_some()) => {
+                let text = self.system.content(words[0]).and_then(|bytes| String::from_utf8(bytes).ok());
+                let found = text.map(|text| self.sourced(&text));
+                match found {
+                    Some(Ok(outcome)) => outcome,
+                    Some(Err(error)) => {
+                        self.refuse(format!("{}: {error}", words[0]));
+                        Outcome::next(None)
+                    }
+                    None => {
+                        self.refuse(format!("`. {}`, which cannot be read", words[0]));
+                        Outcome::next(None)
+                    }
+                }
+            }
             "eval" | "exec" | "." | "source" | "getopts" => {
                 self.refuse(format!("`{}`", shortened(&[&[name], words].concat().join(" "))));
                 Outcome::next(None)
@@ -214,6 +230,44 @@ impl Run<'_, '_> {
         Done::Ended(if name == "readlink" && text.contains(UNKNOWN) { None } else { Some(true) })
     }
 
+    /// Filters whose end or output matters, where what they read is known.
+    fn filtered(&mut self, name: &str, words: &[&str], input: Option<&str>) -> Done {
+        let known = input.filter(|text| !text.contains(UNKNOWN) && !words.concat().contains(UNKNOWN));
+        let printed = match (name, words, known) {
+            ("uname", [] | ["-s"], _) => "Linux\n".to_owned(),
+            ("expr", [left, sign @ ("+" | "-"), right], _) => {
+                match (left.parse::<i64>(), right.parse::<i64>()) {
+                    (Ok(left), Ok(right)) if *sign == "+" => format!("{}\n", left.saturating_add(right)),
+                    (Ok(left), Ok(right)) => format!("{}\n", left.saturating_sub(right)),
+                    _ => return Done::Unknown,
+                }
+            }
+            ("cmp", [.., one, two], _) => {
+                let missing = |path: &str| path.starts_with('/') && self.system.files.target(path).is_none();
+                return if missing(one) || missing(two) { Done::Ended(Some(false)) } else { Done::Unknown };
+            }
+            ("cut", ["-d", delimiter, "-f", field], Some(text)) => columns(text, delimiter, field),
+            ("cut", [delimiter, field], Some(text))
+                if delimiter.starts_with("-d") && field.starts_with("-f") =>
+            {
+                columns(text, &delimiter[2..], &field[2..])
+            }
+            ("grep", ["-q" | "-qw" | "-qx", pattern], Some(text)) if is_plain(pattern) => {
+                let whole = |line: &str| match words[0] {
+                    "-qx" => line == *pattern,
+                    "-qw" => line
+                        .split(|char: char| !(char.is_alphanumeric() || char == '_'))
+                        .any(|word| word == *pattern),
+                    _ => line.contains(pattern),
+                };
+                return Done::Ended(Some(text.lines().any(whole)));
+            }
+            _ => return Done::Unknown,
+        };
+        self.output.push_str(&printed);
+        Done::Ended(Some(true))
+    }
+
     /// Whether something may be done of which it is not known whether it would be done at all; it is refused where not.
     pub(super) fn may(&mut self, statement: &str) -> bool {
         if self.in_doubt() {
@@ -225,6 +279,24 @@ impl Run<'_, '_> {
         }
         true
     }
+}
+
+/// `cut -d: -f2`
+fn columns(text: &str, delimiter: &str, field: &str) -> String {
+    let (Some(delimiter), Ok(field)) = (delimiter.chars().next(), field.parse::<usize>()) else {
+        return UNKNOWN.to_string();
+    };
+    let column = |line: &str| match line.split(delimiter).nth(field.saturating_sub(1)) {
+        Some(column) if line.contains(delimiter) => column.to_owned(),
+        Some(_) | None if !line.contains(delimiter) => line.to_owned(),
+        _ => String::new(),
+    };
+    text.lines().map(|line| column(line) + "\n").collect()
+}
+
+/// Whether a pattern of grep is a plain word.
+fn is_plain(pattern: &str) -> bool {
+    !pattern.is_empty() && pattern.chars().all(|char| char.is_alphanumeric() || char == '_')
 }
 
 /// What of a statement goes into a message.

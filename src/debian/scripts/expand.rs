@@ -37,7 +37,10 @@ impl Run<'_, '_> {
                 Piece::Text { text, quoted } => (text.clone(), *quoted),
                 Piece::Parameter { parameter, quoted } => (self.parameter(parameter, documents), *quoted),
                 Piece::Command { body, quoted } => (self.printed(body, documents).0, *quoted),
-                Piece::Arithmetic => (UNKNOWN.to_string(), true),
+                Piece::Arithmetic(word) => {
+                    self.marked(word, documents);
+                    (UNKNOWN.to_string(), true)
+                }
             };
             found.extend(text.chars().map(|char| (char, quoted)));
         }
@@ -67,7 +70,7 @@ impl Run<'_, '_> {
                     }
                     Piece::Parameter { quoted: true, .. }
                     | Piece::Command { quoted: true, .. }
-                    | Piece::Arithmetic => {
+                    | Piece::Arithmetic(_) => {
                         let marked = self.marked(&Word(vec![piece.clone()]), documents);
                         current.get_or_insert_default().extend(marked);
                     }

@@ -46,7 +46,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
         _ => {}
     }
     // Temporary files are nobody's.
-    if !paths.is_empty() && paths.iter().all(|path| path.starts_with(SCRATCH)) {
+    let owned = usize::from(matches!(name, "chown" | "chgrp" | "chmod"));
+    if paths.len() > owned && paths[owned..].iter().all(|path| path.starts_with(SCRATCH)) {
         return Done::Ended(Some(true));
     }
     let removes_nothing = name == "rm" && paths.iter().all(|path| run.system.files.kind(path).is_none());
@@ -442,7 +443,7 @@ pub(super) fn alternatives(run: &mut Run<'_, '_>, words: &[&str]) -> Done {
             Done::Ended(Some(true))
         }
         // Nothing of an earlier version is there.
-        ["--remove" | "--remove-all", ..] => Done::Ended(Some(true)),
+        ["--remove" | "--remove-all" | "--auto", ..] => Done::Ended(Some(true)),
         ["--query" | "--list" | "--display" | "--get-selections", ..] => {
             run.output.push(UNKNOWN);
             Done::Ended(None)

@@ -73,6 +73,7 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
     let mut system = System::new(installed, &rules);
     let mut errors = Vec::new();
     for (index, facts) in installed.packages.iter().enumerate() {
+        system.learn(facts.scripts.get("templates").map(String::as_str).unwrap_or_default());
         follow(&mut system, facts, "preinst", &["install"], &mut errors);
         for file in &facts.files {
             system.files.unpack(index, file);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::pattern::{self, UNKNOWN};
 use super::system::System;
-use crate::debian::shell::{Document, Node, Redirect, Script, Target, Word};
+use crate::debian::shell::{Document, Node, Redirect, Script, ShellError, Target, Word, parse};
 
 /// Whether a command succeeds, where that is known.
 pub(super) type Status = Option<bool>;
@@ -64,7 +64,6 @@ impl State {
 pub(super) struct Run<'s, 'a> {
     pub system: &'s mut System<'a>,
     pub package: &'s str,
-    pub script: &'s str,
     pub origin: Arc<str>,
     pub state: State,
     /// What standard output was given, for `$(…)` and redirections.
@@ -72,11 +71,14 @@ pub(super) struct Run<'s, 'a> {
     functions: BTreeMap<String, (Arc<Node>, Arc<Vec<Document>>)>,
     /// Values that `local` names had before, one for each function that is being run.
     locals: Vec<BTreeMap<String, Option<String>>>,
+    /// What the part of a pipeline before gives to this one.
+    piped: Option<String>,
     /// Conditions that are not known around what is being followed.
     doubt: usize,
     /// It is not known whether the loop, the function, the script was left already.
     left: [bool; 3],
     steps: usize,
+    sources: usize,
     /// What no rule covers.
     pub uncovered: Vec<String>,
 }
@@ -115,15 +117,16 @@ impl<'s, 'a> Run<'s, 'a> {
         Self {
             system,
             package,
-            script,
             origin: Arc::from(format!("package {package}")),
             state,
             output: String::new(),
             functions: BTreeMap::new(),
             locals: Vec::new(),
+            piped: None,
             doubt: 0,
             left: [false; 3],
             steps: 0,
+            sources: 0,
             uncovered: Vec::new(),
         }
     }
@@ -186,16 +189,17 @@ impl<'s, 'a> Run<'s, 'a> {
             Node::Or(left, right) => self.chained(left, right, false, documents),
             Node::Pipe(nodes) => {
                 let mut last = Outcome::DONE;
-                let before = self.output.len();
-                for node in nodes {
+                let before = std::mem::take(&mut self.output);
+                for (index, node) in nodes.iter().enumerate() {
                     // What a part gives out goes into the next one; only what the last gives out is left.
-                    self.output.truncate(before);
+                    if index > 0 {
+                        self.piped = Some(std::mem::take(&mut self.output));
+                    }
                     last = self.subshell(node, documents);
                 }
-                if self.output.len() > before {
-                    self.output.truncate(before);
-                    self.output.push(UNKNOWN);
-                }
+                self.piped = None;
+                let text = std::mem::replace(&mut self.output, before);
+                self.output.push_str(&text);
                 last
             }
             Node::Subshell(node) => self.subshell(node, documents),
@@ -370,10 +374,7 @@ impl<'s, 'a> Run<'s, 'a> {
         let (state, left) = (self.state.clone(), self.left);
         let outcome = self.node(node, documents);
         (self.state, self.left) = (state, left);
-        match outcome.flow {
-            Flow::Exit => Outcome::next(outcome.status),
-            _ => Outcome::next(outcome.status),
-        }
+        Outcome::next(outcome.status)
     }
 
     /// What a command prints.
@@ -400,21 +401,27 @@ impl<'s, 'a> Run<'s, 'a> {
         documents: &Arc<Vec<Document>>,
     ) -> Outcome {
         let mut status = Some(true);
-        let mut values = Vec::new();
-        for (name, word) in assignments {
-            let (text, printed) = self.assigned(word, documents);
-            status = printed.unwrap_or(status);
-            values.push((name.clone(), text));
+        if words.is_empty() {
+            for (name, word) in assignments {
+                let (text, printed) = self.assigned(word, documents);
+                status = printed.unwrap_or(status);
+                self.state.variables.insert(name.clone(), text);
+            }
+        } else {
+            // Variables of the command alone; only what is run for their values matters.
+            for (_, word) in assignments {
+                self.assigned(word, documents);
+            }
         }
         let fields = self.fields(words, documents);
         if fields.is_empty() {
-            self.state.variables.extend(values);
             if !redirects.is_empty() {
                 self.give(String::new(), redirects, documents);
             }
             return Outcome::next(status);
         }
-        let input = self.input(redirects, documents);
+        let piped = self.piped.take();
+        let input = self.input(redirects, documents).or(piped);
         let before = std::mem::take(&mut self.output);
         let outcome = self.command(&fields, input.as_deref());
         let text = std::mem::replace(&mut self.output, before);
@@ -458,6 +465,23 @@ impl<'s, 'a> Run<'s, 'a> {
             }
         }
         self.output.push_str(&printed.unwrap_or_default());
+    }
+
+    /// Runs the text of a file in the place of `.`.
+    pub(super) fn sourced(&mut self, text: &str) -> Result<Outcome, ShellError> {
+        let script = parse(text)?;
+        let documents = Arc::new(script.documents.clone());
+        if self.sources > 10 {
+            self.refuse("files read each other too deep to be followed");
+            return Ok(Outcome::next(None));
+        }
+        self.sources += 1;
+        let outcome = self.node(&script.body, &documents);
+        self.sources -= 1;
+        Ok(match outcome.flow {
+            Flow::Return => Outcome::next(outcome.status),
+            _ => outcome,
+        })
     }
 
     /// Runs a function of the script; `None` where it has none of the name.

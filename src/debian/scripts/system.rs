@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+
 use super::Installed;
 use super::accounts::Accounts;
 use super::alternatives::Alternatives;
 use super::files::Files;
 use super::rules::Rules;
+use crate::debian::paragraphs;
 use crate::model::{Content, Effects, EntryKind, FactKind, ImagePath, MadeEntry, PackageFileKind};
 
 /// What scripts see and change: files, accounts, alternatives.
@@ -13,6 +16,8 @@ pub(super) struct System<'a> {
     pub effects: Effects,
     pub accounts: Accounts,
     pub alternatives: Alternatives,
+    /// Defaults of debconf's questions.
+    defaults: BTreeMap<String, String>,
     /// A file that could not be read.
     pub unreadable: Option<String>,
 }
@@ -29,7 +34,22 @@ impl<'a> System<'a> {
             effects: Effects::default(),
             accounts: Accounts::new(installed.base),
             alternatives: Alternatives::default(),
+            defaults: BTreeMap::new(),
             unreadable: None,
+        }
+    }
+
+    /// What debconf answers: the rules' answer, else the default of the question's template.
+    pub(super) fn answer(&self, question: &str) -> Option<String> {
+        self.rules.answer(question).map(str::to_owned).or_else(|| self.defaults.get(question).cloned())
+    }
+
+    /// Learns the questions of a package (debconf-devel(7), "The Templates file").
+    pub(super) fn learn(&mut self, templates: &str) {
+        for template in paragraphs(templates).unwrap_or_default() {
+            if let (Some(name), Some(default)) = (template.get("Template"), template.get("Default")) {
+                self.defaults.insert(name.to_owned(), default.to_owned());
+            }
         }
     }
 

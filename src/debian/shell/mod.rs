@@ -4,5 +4,5 @@
 mod parse;
 mod syntax;
 
-pub(super) use parse::parse;
+pub(super) use parse::{ShellError, parse};
 pub(super) use syntax::{Document, Node, Parameter, Piece, Redirect, Script, Target, Word};

@@ -551,23 +551,19 @@ impl Parser {
             }
             Piece::Command { body, quoted }
         } else if self.ahead("$((") {
-            let mut open = 0_usize;
-            loop {
+            self.at += 3;
+            let mut word = Word::default();
+            let mut open = 2_usize;
+            while open > 0 {
                 match self.peek().ok_or_else(|| self.wrong("`$((` has no end"))? {
-                    '(' => open += 1,
-                    ')' => open -= 1,
-                    '`' => return Err(self.wrong("a command inside of arithmetic")),
-                    '$' if open > 0 && self.text.get(self.at + 1) == Some(&'(') => {
-                        return Err(self.wrong("a command inside of arithmetic"));
+                    '$' | '`' => word.0.push(self.expansion(true)?),
+                    char => {
+                        self.at += 1;
+                        open = open + usize::from(char == '(') - usize::from(char == ')');
                     }
-                    _ => {}
-                }
-                self.at += 1;
-                if open == 0 && self.text.get(self.at - 1) == Some(&')') {
-                    break;
                 }
             }
-            Piece::Arithmetic
+            Piece::Arithmetic(word)
         } else if self.take("$(") {
             let body = self.list(&[])?;
             if !self.take(")") {

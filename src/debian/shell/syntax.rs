@@ -55,8 +55,8 @@ pub(in crate::debian) enum Piece {
     Parameter { parameter: Parameter, quoted: bool },
     /// `$(…)`, `` `…` ``
     Command { body: Node, quoted: bool },
-    /// `$((…))`
-    Arithmetic,
+    /// `$((…))` with the commands and parameters in it.
+    Arithmetic(Word),
 }
 
 /// `${name}`, `${name:-word}`, `${#name}`
