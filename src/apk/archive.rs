@@ -137,7 +137,9 @@ pub fn read_apk(apk: impl Read, contents: &mut dyn Write) -> Result<ApkFacts, Ap
         }
         let files = small_files(packed.stream(), "control segment", CONTROL_LIMIT)?;
         if files.iter().any(|file| file.name == ".PKGINFO") {
-            let Tap::Keep(raw) = std::mem::take(&mut packed.tap) else { return Err(ApkError::Missing(".PKGINFO")) };
+            let Tap::Keep(raw) = std::mem::take(&mut packed.tap) else {
+                return Err(ApkError::Missing(".PKGINFO"));
+            };
             let mut facts = ApkFacts { identity: q1(&raw), ..ApkFacts::default() };
             for file in files {
                 let text = String::from_utf8_lossy(&file.bytes).into_owned();
@@ -153,7 +155,8 @@ pub fn read_apk(apk: impl Read, contents: &mut dyn Write) -> Result<ApkFacts, Ap
             return Err(ApkError::Missing(".PKGINFO"));
         }
     };
-    let said = facts.get("datahash").map(str::to_owned).ok_or(ApkError::Missing("datahash in its .PKGINFO"))?;
+    let said =
+        facts.get("datahash").map(str::to_owned).ok_or(ApkError::Missing("datahash in its .PKGINFO"))?;
     packed.tap = Tap::Hash(Hasher::new());
     if !packed.has_stream()? {
         return Err(ApkError::Missing("files segment"));
@@ -161,7 +164,9 @@ pub fn read_apk(apk: impl Read, contents: &mut dyn Write) -> Result<ApkFacts, Ap
     let mut stream = MultiGzDecoder::new(&mut packed);
     facts.files = files(&mut stream, contents)?;
     drop(stream);
-    let Tap::Hash(hasher) = std::mem::take(&mut packed.tap) else { return Err(ApkError::Missing("files segment")) };
+    let Tap::Hash(hasher) = std::mem::take(&mut packed.tap) else {
+        return Err(ApkError::Missing("files segment"));
+    };
     let found = Digest::from_bytes(*hasher.finish().as_bytes()).hex();
     if found == said { Ok(facts) } else { Err(ApkError::Data { said, found }) }
 }

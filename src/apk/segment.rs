@@ -9,7 +9,9 @@ use crate::tar::{MemberKind, TarError, TarReader};
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// Version 3 of the formats, whose files begin with `ADB`.
-    #[error("it is a version 3 file of apk (ADB), which is not supported: only version 2, which Alpine publishes")]
+    #[error(
+        "it is a version 3 file of apk (ADB), which is not supported: only version 2, which Alpine publishes"
+    )]
     Adb,
     /// No gzip stream.
     #[error("it is no file of apk: it does not begin with a gzip stream")]
@@ -78,7 +80,9 @@ impl<R: Read> Read for Tapped<R> {
 impl<R: Read> BufRead for Tapped<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match &self.tap {
-            Tap::Keep(kept) if kept.len() > KEPT_LIMIT => Err(io::Error::other("a segment is longer than 32 MiB")),
+            Tap::Keep(kept) if kept.len() > KEPT_LIMIT => {
+                Err(io::Error::other("a segment is longer than 32 MiB"))
+            }
             _ => self.input.fill_buf(),
         }
     }

@@ -1,8 +1,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA512, RsaParameters, UnparsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512,
+    RsaParameters, UnparsedPublicKey,
 };
 
 /// A public key that repositories are signed with, as `/etc/apk/keys` has them.
@@ -108,7 +108,11 @@ impl Signature {
 }
 
 /// Whether one of `keys` signed `message`.
-pub(super) fn verify(signatures: &[Signature], message: &[u8], keys: &[PublicKey]) -> Result<(), SignatureError> {
+pub(super) fn verify(
+    signatures: &[Signature],
+    message: &[u8],
+    keys: &[PublicKey],
+) -> Result<(), SignatureError> {
     let mut wrong = None;
     for signature in signatures {
         for key in keys.iter().filter(|key| key.name == signature.key) {
@@ -144,9 +148,18 @@ mod tests {
         -----END PUBLIC KEY-----\n";
     /// By `openssl dgst -sign` over `signed text` and a newline.
     const SIGNED: [(&str, &str); 3] = [
-        ("RSA", "oBxrzQuOiyRCMqsZOrwsatMZdA1UvEFnk3oeDFCCOPEqKWef1h9Tq8eqtyVJCZxTgmMW/kh2CpfHfHhx38r+vFf/kZbqWMHTmB7asy6p0OhZy2Xhj8rIfmX7vr00YbYHCyZXAxntkRlSxlRRmftKQQLMp1QhxlBn4PNtXeXUKfWUwmdfR3lhbak0+Lf84d4piCf1MLrMVgTk5e7Yuo4SJxgX1ouPNA4uJaw1lEnfLi0vCoC9RuqhqGEuvuxsDSNhjqlD4TLOd2jULNyTUL6//datlLQRy3FhFSvGdD8tdfBsqXFOrAr8zXjzQCCL0qzkpUNjJCripZtz69wWjbC5tQ=="),
-        ("RSA256", "lptam5hMhJzNTRQ5WIEQawYowWNeLhHGe+UXtrpLVt+jGa+VtbKkg0tFEOaI492PvB6MtvLvM2c+Ew6omIp0ERRCYCtyC2Ebltrq5Zg1bUo9vY91AgjuRRIiCoXow+MSbe/uZoXL62cFAA090f2V5zReTfvhweASaDsmIZ1t2mKNUebepcV7TU7CNtd958yoLA3v7wGI1vebx6zWf0yQYJIMQZFsb0jt4d2QFkCtlBV6aRjPViN+QChZwSEnmahPVsecM7BTDnZmn0KOvhGVWx5Hhlmk1vx0wsDMbcMNvGVLOV9SyJaYU8XABADwsOG3+g0WcjhmD55Rl9so4lLZ4g=="),
-        ("RSA512", "bNI1MdNpG7PVQWAhIkIN4rTpqKUxxIkMXv4ut+eteKNyjwzW9k+lUAkd3AzxZg1ZUm6o1U2cCd8E9tCFyXu+YMc7mzFVZAGcuUuMcO+fzn6nuYwdpY2umas3Yrrbbo9Mk5niEcSuuQMvaH0PfKhuY5DMH5W3v5dPcvcawwj0En1xwkYN+xI02RdwNgop64KD2movd6OQaC6+8tzlJ4qiHEsxOlNR1CfCcZaAaSTOTyreLyqtTQBPfphJ2jQKfAPq4B0GE1gE+IkFU3c2phj3eqQIw2bSjh+xqJcue9ubegwGruZiTwCA+NW/1RU+Tmvimlt1mlDlXh+lF94ampsbRA=="),
+        (
+            "RSA",
+            "oBxrzQuOiyRCMqsZOrwsatMZdA1UvEFnk3oeDFCCOPEqKWef1h9Tq8eqtyVJCZxTgmMW/kh2CpfHfHhx38r+vFf/kZbqWMHTmB7asy6p0OhZy2Xhj8rIfmX7vr00YbYHCyZXAxntkRlSxlRRmftKQQLMp1QhxlBn4PNtXeXUKfWUwmdfR3lhbak0+Lf84d4piCf1MLrMVgTk5e7Yuo4SJxgX1ouPNA4uJaw1lEnfLi0vCoC9RuqhqGEuvuxsDSNhjqlD4TLOd2jULNyTUL6//datlLQRy3FhFSvGdD8tdfBsqXFOrAr8zXjzQCCL0qzkpUNjJCripZtz69wWjbC5tQ==",
+        ),
+        (
+            "RSA256",
+            "lptam5hMhJzNTRQ5WIEQawYowWNeLhHGe+UXtrpLVt+jGa+VtbKkg0tFEOaI492PvB6MtvLvM2c+Ew6omIp0ERRCYCtyC2Ebltrq5Zg1bUo9vY91AgjuRRIiCoXow+MSbe/uZoXL62cFAA090f2V5zReTfvhweASaDsmIZ1t2mKNUebepcV7TU7CNtd958yoLA3v7wGI1vebx6zWf0yQYJIMQZFsb0jt4d2QFkCtlBV6aRjPViN+QChZwSEnmahPVsecM7BTDnZmn0KOvhGVWx5Hhlmk1vx0wsDMbcMNvGVLOV9SyJaYU8XABADwsOG3+g0WcjhmD55Rl9so4lLZ4g==",
+        ),
+        (
+            "RSA512",
+            "bNI1MdNpG7PVQWAhIkIN4rTpqKUxxIkMXv4ut+eteKNyjwzW9k+lUAkd3AzxZg1ZUm6o1U2cCd8E9tCFyXu+YMc7mzFVZAGcuUuMcO+fzn6nuYwdpY2umas3Yrrbbo9Mk5niEcSuuQMvaH0PfKhuY5DMH5W3v5dPcvcawwj0En1xwkYN+xI02RdwNgop64KD2movd6OQaC6+8tzlJ4qiHEsxOlNR1CfCcZaAaSTOTyreLyqtTQBPfphJ2jQKfAPq4B0GE1gE+IkFU3c2phj3eqQIw2bSjh+xqJcue9ubegwGruZiTwCA+NW/1RU+Tmvimlt1mlDlXh+lF94ampsbRA==",
+        ),
     ];
 
     fn signature(algorithm: &str, text: &str) -> Signature {

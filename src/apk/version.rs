@@ -57,7 +57,8 @@ impl<'a> Parts<'a> {
             }
             Part::Letter => (i64::from(first), 1),
             Part::Suffix => {
-                let find = |words: &[&str]| words.iter().position(|word| self.rest.starts_with(word.as_bytes()));
+                let find =
+                    |words: &[&str]| words.iter().position(|word| self.rest.starts_with(word.as_bytes()));
                 let place = |at: usize| i64::try_from(at).unwrap_or(0);
                 match (find(&BEFORE), find(&AFTER)) {
                     (Some(at), _) => (place(at) - place(BEFORE.len()), BEFORE[at].len()),
@@ -104,7 +105,9 @@ impl<'a> Parts<'a> {
         };
         let back = matches!(
             (next, was),
-            (Part::DigitOrZero, Part::Digit) | (Part::Suffix, Part::SuffixNumber) | (Part::Digit, Part::Letter)
+            (Part::DigitOrZero, Part::Digit)
+                | (Part::Suffix, Part::SuffixNumber)
+                | (Part::Digit, Part::Letter)
         );
         self.next = if next < was && !back { Part::Invalid } else { next };
     }
@@ -182,10 +185,23 @@ mod tests {
 
     #[test]
     fn what_is_a_version() {
-        for text in ["1", "1.2.3a_alpha1_p2-r3", "0.1_git20210101-r0", "1.0a", "2024b-r1", "1.01", "12.3_rc1"] {
+        for text in ["1", "1.2.3a_alpha1_p2-r3", "0.1_git20210101-r0", "1.0a", "2024b-r1", "1.01", "12.3_rc1"]
+        {
             assert!(is_version(text), "{text}");
         }
-        for text in ["", "abc", "1_foo", "1A", "1ab", "1.foo", "1-rc1", "1-x", "1.2-1", "1.2-r1_p", "999999999999999999999"] {
+        for text in [
+            "",
+            "abc",
+            "1_foo",
+            "1A",
+            "1ab",
+            "1.foo",
+            "1-rc1",
+            "1-x",
+            "1.2-1",
+            "1.2-r1_p",
+            "999999999999999999999",
+        ] {
             assert!(!is_version(text), "{text}");
         }
     }

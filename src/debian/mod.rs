@@ -3,8 +3,32 @@
 //!
 //! Opens nothing: readers and texts come in, values go out.
 
+mod ar;
 mod deb;
+mod documentation;
+mod explain;
+mod index;
+mod installed;
+mod keys;
+mod merge;
+mod packet;
+mod packing;
 mod paragraph;
+mod release;
+mod scripts;
+mod signature;
+mod solve;
 
 pub use deb::{DebError, DebFacts, read_deb};
+pub use documentation::{Documentation, documentation};
+pub use explain::NoSolution;
+pub use index::{Index, IndexError};
+pub use installed::Installed;
+pub use keys::{KeyError, KeyId, Keyring};
+pub use merge::{MergeError, MergedPackages, merge_packages};
+pub use packet::PacketError;
 pub use paragraph::{Paragraph, ParagraphError, paragraphs};
+pub use release::{Release, ReleaseError, is_below};
+pub use scripts::{Installed as Installation, ScriptError, effects};
+pub use signature::{SignatureError, signed_text};
+pub use solve::{Chosen, Request, Solution, solve};

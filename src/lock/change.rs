@@ -50,7 +50,7 @@ pub fn short(digest: &str) -> String {
     }
 }
 
-/// `facts/linux/amd64 added, facts/linux/arm64 changed`
+/// `facts2/linux/amd64 added, facts2/linux/arm64 changed`
 fn facts(before: &Row, after: &Row) -> String {
     let said = |(field, value): (&String, &String)| match before.get(field) {
         Some(known) if known == value => None,

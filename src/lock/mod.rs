@@ -30,8 +30,12 @@ pub const VERSION: u32 = 1;
 /// The field of what an image or file is.
 pub const DIGEST: &str = "digest";
 
-/// The beginning of a field for the facts of a base: `facts/linux/amd64`.
-pub const FACTS: &str = "facts/";
+/// The beginning of a field for the facts of a base: `facts2/linux/amd64`. The number is that of their meaning: what an
+/// older imgpack read of a base says nothing of what this one reads.
+pub const FACTS: &str = "facts2/";
+
+/// Fields of an older meaning, which are passed over.
+const OLD_FACTS: &str = "facts/";
 
 /// The field of what a data set or toolchain is.
 pub const VERSION_FIELD: &str = "version";
@@ -46,7 +50,7 @@ pub enum Kind {
     /// A file of the network, by its address; the field `digest`.
     File,
     /// An image of a registry, by the reference that the spec says: the field `digest` of its index or manifest, and
-    /// where it is a base `facts/PLATFORM`.
+    /// where it is a base `facts2/PLATFORM`.
     Image,
     /// The tools of a builder.
     Toolchain,
@@ -123,6 +127,9 @@ impl Lock {
             let value = value.trim();
             if name.is_empty() || field.is_empty() || value.is_empty() {
                 return Err(LockError::Row { line: number, kind });
+            }
+            if kind == Kind::Image && field.starts_with(OLD_FACTS) {
+                continue;
             }
             let is_digest = kind.has_digests() && (field == DIGEST || field.starts_with(FACTS));
             if is_digest && value.parse::<BlobDigest>().is_err() {
@@ -236,10 +243,10 @@ mod tests {
         let (one, two) = (digest(1), digest(2));
         assert_eq!(add(&[(DIGEST, &one)]).unwrap(), "image x:1: sha256:4bf5122f3445…");
         assert_eq!(add(&[(DIGEST, &one)]), None);
-        let facts = [(DIGEST, &*one), ("facts/linux/amd64", &*two)];
-        assert_eq!(add(&facts).unwrap(), "image x:1: facts/linux/amd64 added");
+        let facts = [(DIGEST, &*one), ("facts2/linux/amd64", &*two)];
+        assert_eq!(add(&facts).unwrap(), "image x:1: facts2/linux/amd64 added");
         assert_eq!(add(&[(DIGEST, &two)]), None, "another digest");
-        assert_eq!(add(&[(DIGEST, &two), ("facts/linux/arm64", &one)]), None, "facts of another image");
+        assert_eq!(add(&[(DIGEST, &two), ("facts2/linux/arm64", &one)]), None, "facts of another image");
         assert_eq!(lock.row(Kind::Image, "x:1"), Some(&row(&facts)));
         let changed = lock.pin(Kind::Image, "x:1", row(&[(DIGEST, &two)])).unwrap();
         assert_eq!(changed.to_string(), "image x:1: sha256:4bf5122f3445… → sha256:dbc1b4c900ff…");
@@ -247,6 +254,16 @@ mod tests {
         assert_eq!(dropped.to_string(), "image x:1: dropped, nothing asks for it");
         assert_eq!(lock.drop_row(Kind::Image, "x:1"), None);
         assert_eq!(lock, Lock::default());
+    }
+
+    #[test]
+    fn facts_of_an_older_meaning_are_passed_over() {
+        let digest = BlobDigest::of(b"x");
+        let (new, old) =
+            (format!("image x:1 facts2/linux/amd64 {digest}\n"), "image x:1 facts/linux/amd64 y\n");
+        let lock = Lock::parse(&format!("version 1\nimage x:1 digest {digest}\n{old}{new}")).unwrap();
+        let text = format!("{HEAD}\nversion 1\nimage x:1 digest {digest}\n{new}");
+        assert_eq!(lock.to_string(), text);
     }
 
     #[test]
@@ -280,8 +297,8 @@ mod tests {
                 "imgpack.lock:2: the value of `image x:1 digest` is not a digest, `sha256:` and 64 hex digits",
             ),
             (
-                "version 1\nimage x:1 facts/linux/amd64 1",
-                "imgpack.lock:2: the value of `image x:1 facts/linux/amd64` is not a digest, `sha256:` and 64 hex digits",
+                "version 1\nimage x:1 facts2/linux/amd64 1",
+                "imgpack.lock:2: the value of `image x:1 facts2/linux/amd64` is not a digest, `sha256:` and 64 hex digits",
             ),
             ("version 1\ntoolchain", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
             ("version 1\n<<<<<<< HEAD\n", "imgpack.lock:2: a merge was not finished here"),

@@ -14,12 +14,12 @@ mod read;
 mod stream;
 
 pub use attributes::Attributes;
-pub use compressed::{Packing, open as open_packed};
+pub use compressed::{Packing, open as open_packed, open_xz};
 pub use framing::Framing;
 pub use groups::{Group, groups};
 pub use header::LAYERS_TIME;
 pub use members::{Budget, LayerMembers};
 pub use merge::{LayerFacts, Merge};
-pub(crate) use read::{components, lossy};
 pub use read::{Member, MemberKind, TarError, TarReader};
+pub(crate) use read::{components, lossy};
 pub use stream::{Open, TarWriter, WriteError};

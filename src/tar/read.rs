@@ -158,7 +158,15 @@ struct Extension {
 impl<R: Read> TarReader<R> {
     /// Reads the uncompressed tar `input`.
     pub fn new(input: R) -> Self {
-        Self { input, position: 0, data: 0, padding: 0, started: false, ended: false, attributes: Attributes::default() }
+        Self {
+            input,
+            position: 0,
+            data: 0,
+            padding: 0,
+            started: false,
+            ended: false,
+            attributes: Attributes::default(),
+        }
     }
 
     /// The next member; what was left of the last one's data is passed over. `None` at the end.

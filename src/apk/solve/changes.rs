@@ -82,7 +82,8 @@ impl Order<'_, '_, '_> {
                 Step::Record(package) => {
                     self.record(package);
                     let provides = universe.candidates[package].provides.iter().rev();
-                    let completed = provides.flat_map(|(name, _)| universe.names[*name].completes.iter().rev());
+                    let completed =
+                        provides.flat_map(|(name, _)| universe.names[*name].completes.iter().rev());
                     let triggered = completed.filter(|name| self.is_triggered(**name));
                     let triggered: Vec<Step> = triggered.map(|name| Step::Name(*name)).collect();
                     steps.extend(triggered);
@@ -95,7 +96,8 @@ impl Order<'_, '_, '_> {
     fn is_triggered(&self, name: usize) -> bool {
         let Some(provider) = self.choice.chosen(name) else { return false };
         self.choice.universe.candidates[provider.package].install_if.iter().all(|need| {
-            need.dependency.conflict || self.choice.chosen(need.name).is_some_and(|met| self.packages.contains(&met.package))
+            need.dependency.conflict
+                || self.choice.chosen(need.name).is_some_and(|met| self.packages.contains(&met.package))
         })
     }
 

@@ -86,7 +86,9 @@ impl<'u, 'a> Choice<'u, 'a> {
                 self.reconsider(name);
             }
             let next = self.now.pop_front();
-            let Some(name) = next.or_else(|| (!self.later.is_empty()).then(|| self.later.remove(0))) else { return };
+            let Some(name) = next.or_else(|| (!self.later.is_empty()).then(|| self.later.remove(0))) else {
+                return;
+            };
             self.select(name);
         }
     }
@@ -120,7 +122,8 @@ impl<'u, 'a> Choice<'u, 'a> {
                     }
                     self.names[name].no_install_if = true;
                     steps.push(Step::Leave(name));
-                    let own = |provider: &Provider<'_>| self.universe.candidates[provider.package].name == name;
+                    let own =
+                        |provider: &Provider<'_>| self.universe.candidates[provider.package].name == name;
                     let providers = &self.name(name).providers;
                     let virtuals = providers.iter().filter(|provider| !own(provider)).count();
                     self.names[name].virtuality = match virtuals {
@@ -167,7 +170,10 @@ impl<'u, 'a> Choice<'u, 'a> {
 
     fn queue_dirty(&mut self, name: usize) {
         let state = &mut self.names[name];
-        if state.dirty || state.locked || (state.requirers == 0 && !state.has_install_if && state.no_install_if) {
+        if state.dirty
+            || state.locked
+            || (state.requirers == 0 && !state.has_install_if && state.no_install_if)
+        {
             return;
         }
         state.dirty = true;
@@ -252,7 +258,9 @@ impl<'u, 'a> Choice<'u, 'a> {
             return true;
         }
         let mut providers = self.name(need.name).providers.iter();
-        providers.any(|provider| self.packages[provider.package].selectable && self.meets(need.dependency, provider))
+        providers.any(|provider| {
+            self.packages[provider.package].selectable && self.meets(need.dependency, provider)
+        })
     }
 
     /// Whether a decided name has what is needed.
@@ -288,7 +296,11 @@ impl<'u, 'a> Choice<'u, 'a> {
         for provider in &self.name(name).providers {
             let candidate = &self.universe.candidates[provider.package];
             let provides = candidate.name == must
-                || candidate.provides.iter().skip(1).any(|(other, provided)| *other == must || provided.version.is_none());
+                || candidate
+                    .provides
+                    .iter()
+                    .skip(1)
+                    .any(|(other, provided)| *other == must || provided.version.is_none());
             if self.packages[provider.package].selectable && !provides {
                 self.disqualify(provider.package);
             }
@@ -313,9 +325,10 @@ impl<'u, 'a> Choice<'u, 'a> {
             }
             let state = &self.packages[number];
             if again_install_if && !state.install_if_triggered && !state.install_if_failed {
-                let open = candidate.install_if.iter().find(|need| {
-                    !self.names[need.name].locked || !self.met_by_choice(need)
-                });
+                let open = candidate
+                    .install_if
+                    .iter()
+                    .find(|need| !self.names[need.name].locked || !self.met_by_choice(need));
                 match open {
                     None => self.packages[number].install_if_triggered = true,
                     Some(need) => self.packages[number].install_if_failed = self.names[need.name].locked,

@@ -82,11 +82,14 @@ pub(super) fn explain<'a>(choice: &Choice<'_, 'a>, world: &'a [Dependency]) -> N
     let mut found = Vec::new();
     // Everything that hangs on what was asked for.
     let mut reached: Vec<usize> = Vec::new();
-    let mut wants: Vec<(Option<usize>, &Dependency)> = world.iter().map(|dependency| (None, dependency)).collect();
+    let mut wants: Vec<(Option<usize>, &Dependency)> =
+        world.iter().map(|dependency| (None, dependency)).collect();
     let mut at = 0;
     while let Some((_, dependency)) = wants.get(at) {
         at += 1;
-        let Some(provider) = universe.known(&dependency.name).and_then(|name| choice.chosen(name)) else { continue };
+        let Some(provider) = universe.known(&dependency.name).and_then(|name| choice.chosen(name)) else {
+            continue;
+        };
         if !dependency.conflict && !reached.contains(&provider.package) {
             reached.push(provider.package);
             let candidate = &universe.candidates[provider.package];
@@ -100,7 +103,9 @@ pub(super) fn explain<'a>(choice: &Choice<'_, 'a>, world: &'a [Dependency]) -> N
         let providers: Vec<_> = providers.into_iter().flatten().collect();
         let there: Vec<_> = providers.iter().filter(|provider| reached.contains(&provider.package)).collect();
         let dependency_text = dependency.to_string();
-        let met = |package: usize, provided| dependency.is_met_by(provided, &universe.candidates[package].package.identity);
+        let met = |package: usize, provided| {
+            dependency.is_met_by(provided, &universe.candidates[package].package.identity)
+        };
         if dependency.conflict {
             let own = |package: usize| by.as_deref() == Some(full(package).as_str());
             let broken = there.iter().filter(|p| !own(p.package) && !met(p.package, p.provided));
