@@ -37,6 +37,12 @@ pub const FACTS: &str = "facts2/";
 /// Fields of an older meaning, which are passed over.
 const OLD_FACTS: &str = "facts/";
 
+/// The field of the packages of an installation: `name=version`, with blanks between them.
+pub const INSTALL: &str = "install";
+
+/// The beginning of a field for the date of a repository: `release/bookworm-security`.
+pub const RELEASE: &str = "release/";
+
 /// The field of what a data set or toolchain is.
 pub const VERSION_FIELD: &str = "version";
 
@@ -52,12 +58,19 @@ pub enum Kind {
     /// An image of a registry, by the reference that the spec says: the field `digest` of its index or manifest, and
     /// where it is a base `facts2/PLATFORM`.
     Image,
+    /// A package of a distribution, `debian/bookworm/amd64/libssl3=3.0.17-1~deb12u2`: `digest` and `size` of its file, and
+    /// where that is.
+    Package,
+    /// Packages that an image gets, `debian/bookworm/amd64/1a2b3c4d5e6f` by what was asked for: [`INSTALL`], `request`, and
+    /// the dates of the repositories.
+    Packages,
     /// The tools of a builder.
     Toolchain,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::BuiltIn, Self::File, Self::Image, Self::Toolchain];
+    const ALL: [Self; 6] =
+        [Self::BuiltIn, Self::File, Self::Image, Self::Package, Self::Packages, Self::Toolchain];
 
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
@@ -65,7 +78,7 @@ impl Kind {
 
     /// Whether its rows say digests.
     fn has_digests(self) -> bool {
-        matches!(self, Self::File | Self::Image)
+        matches!(self, Self::File | Self::Image | Self::Package)
     }
 
     /// The word that its rows begin with.
@@ -74,6 +87,8 @@ impl Kind {
             Self::BuiltIn => "builtin",
             Self::File => "file",
             Self::Image => "image",
+            Self::Package => "package",
+            Self::Packages => "packages",
             Self::Toolchain => "toolchain",
         }
     }
@@ -264,6 +279,22 @@ mod tests {
         let lock = Lock::parse(&format!("version 1\nimage x:1 digest {digest}\n{old}{new}")).unwrap();
         let text = format!("{HEAD}\nversion 1\nimage x:1 digest {digest}\n{new}");
         assert_eq!(lock.to_string(), text);
+    }
+
+    #[test]
+    fn packages_are_told_by_what_became_of_them() {
+        let mut lock = Lock::default();
+        let install =
+            |text: &str| row(&[("install", text), ("request", "curl libpq5"), ("release/bookworm", "1")]);
+        let mut pin = |row| lock.pin(Kind::Packages, "debian/bookworm/amd64/1a2b", row).unwrap().to_string();
+        let name = "packages debian/bookworm/amd64/1a2b";
+        assert_eq!(pin(install("a=1 b=2 c=3")), format!("{name}: 3 packages for curl libpq5"));
+        assert_eq!(pin(install("d=1 b=2.1 a=1")), format!("{name}: b 2 → 2.1, c dropped, d added"));
+        let mut later = install("d=1 b=2.1 a=1");
+        later.insert("release/bookworm".to_owned(), "2".to_owned());
+        assert_eq!(pin(later), format!("{name}: the same packages, of newer repositories"));
+        let many: Vec<String> = (0..12).map(|n| format!("p{n:02}=1")).collect();
+        assert!(pin(install(&many.join(" "))).ends_with("p04 added, 7 more"));
     }
 
     #[test]
