@@ -1,6 +1,6 @@
 //! What every command about images begins with: which images, on which bases, from which sources, by which builders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::assemble::{Ingredients, PlannedImage, plan_image};
@@ -21,7 +21,7 @@ use super::values::Volatile;
 use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
-use crate::model::{BlobDigest, KeyDigest, Platform};
+use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, Platform};
 use crate::spec::{ImageSpec, Value};
 use crate::system::parallel;
 
@@ -271,6 +271,12 @@ impl<'a> Session<'a> {
                 None
             }));
         }
+        let privileged = set_id_files(plans.iter().flatten());
+        if !privileged.is_empty() {
+            let files = privileged.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!("packages bring files that run as their owner or group: {files}");
+            self.machine.observer.event(Event::Note(text));
+        }
         self.sources.remember();
         let left_out = self.sources.left_out();
         if !left_out.is_empty() {
@@ -334,4 +340,15 @@ impl<'a> Session<'a> {
         }
         found
     }
+}
+
+/// Files of packages with the bits setuid and setgid, which images seldom need.
+fn set_id_files<'p>(plans: impl Iterator<Item = &'p PlannedImage>) -> BTreeSet<String> {
+    let entries = plans.flat_map(|plan| &plan.layers).flat_map(|layer| layer.entries.iter());
+    let is_meant = |entry: &&Entry| {
+        entry.mode & 0o6000 != 0
+            && matches!(entry.kind, EntryKind::File { .. })
+            && entry.origin.starts_with("package ")
+    };
+    entries.filter(is_meant).map(|entry| format!("{} ({:04o})", entry.path, entry.mode)).collect()
 }
