@@ -186,8 +186,8 @@ pub fn finish_image(
 ) -> Result<FinishedImage, Error> {
     let docker = spec.docker_media_types;
     let base_layers = planned.base.layers.iter().map(|layer| {
-        let title = layer.created_by.clone().unwrap_or_default();
-        let (from, urls) = (planned.base.repository.clone(), layer.urls.clone());
+        let title = layer.title.as_ref().or(layer.created_by.as_ref()).cloned().unwrap_or_default();
+        let (from, urls) = (layer.from.clone(), layer.urls.clone());
         FinishedLayer { class: Class::Base, title, layer: layer.layer, from, urls }
     });
     let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
@@ -198,15 +198,12 @@ pub fn finish_image(
         urls: Vec::new(),
     });
     let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
+    let below = planned.base.layers.iter().map(|layer| layer.created_by.clone().unwrap_or_default());
+    let above = planned.layers.iter().map(|plan| format!("imgpack {}: {}", plan.class, plan.title));
     let rows: Vec<ConfigLayer> = layers
         .iter()
-        .map(|layer| ConfigLayer {
-            diff_id: layer.layer.diff_id,
-            created_by: match layer.class {
-                Class::Base => layer.title.clone(),
-                class => format!("imgpack {class}: {}", layer.title),
-            },
-        })
+        .zip(below.chain(above))
+        .map(|(layer, created_by)| ConfigLayer { diff_id: layer.layer.diff_id, created_by })
         .collect();
     let config = config_document(&planned.config, planned.platform, &rows, created, docker)?;
     let annotations = annotations(&planned.config, &planned.base, created);

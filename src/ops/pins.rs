@@ -343,8 +343,12 @@ impl<'a> Pins<'a> {
     /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
     /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
+        // `imgpack lock` writes everything at its end.
+        if matches!(self.stance, Stance::Strict | Stance::Pinning(_)) {
+            return Ok(());
+        }
         let found = self.found();
-        if found.is_empty() || matches!(self.stance, Stance::Strict) {
+        if found.is_empty() {
             return Ok(());
         }
         let mut told = Vec::new();
