@@ -244,6 +244,7 @@ impl<'a> Session<'a> {
             self.phase(target, Phase::Base);
             let base = bases.load(&target.spec, target.task.platform)?;
             self.bring_remote(target)?;
+            self.package_set(target, &base)?;
             Ok::<_, Error>(base)
         });
         let mut errors = Vec::new();
