@@ -1,7 +1,7 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
-use crate::debian::ScriptError;
+use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -83,6 +83,12 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// What is wrong with a Debian package.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// Packages that cannot stand side by side.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Packages(Vec<PackagesError>),
     /// Maintainer scripts that no rule covers.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Scripts(Vec<ScriptError>),

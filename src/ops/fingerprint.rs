@@ -63,7 +63,7 @@ impl Session<'_> {
                     Some(self.sources.copied(from, include, exclude)?.digest)
                 }
                 // With the path, the platform and the globs, which are fields of the spec, it decides the files.
-                FileKind::Image { .. } | FileKind::Address(_) => {
+                FileKind::Image { .. } | FileKind::Spec { .. } | FileKind::Address(_) => {
                     self.remote_digest(rule)?.map(|found| found.0)
                 }
                 FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => None,

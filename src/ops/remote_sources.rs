@@ -85,6 +85,11 @@ impl Session<'_> {
             FileKind::Address(address) => {
                 once(&self.remote.copied, address, || self.address_file(rule, address))
             }
+            FileKind::Spec { identity, .. } => {
+                return Err(Error::usage(format!(
+                    "files of spec:{identity} are not in this version of imgpack yet"
+                )));
+            }
             FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => {
                 return Err(Error::bug("a row of files that copies nothing"));
             }

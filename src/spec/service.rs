@@ -352,6 +352,17 @@ pub enum FileKind {
         /// Globs below a directory.
         exclude: Vec<String>,
     },
+    /// A file or directory of another image of the workspace.
+    Spec {
+        /// The image.
+        identity: Identity,
+        /// The path in the image; `None` for all of it.
+        path: Option<ImagePath>,
+        /// Globs below a directory; empty means everything.
+        include: Vec<String>,
+        /// Globs below a directory.
+        exclude: Vec<String>,
+    },
     /// A file of the network: its address, with neither user nor query.
     Address(String),
     /// An empty directory.

@@ -29,6 +29,8 @@ use crate::model::{BaseFacts, Effects, PackageFile};
 pub struct Installed<'a> {
     /// What they hold; a package stands behind those that it depends on, as far as there is such an order.
     pub packages: &'a [&'a DebFacts],
+    /// The files of each that get into the image, where they are there.
+    pub files: &'a [Vec<PackageFile>],
     /// What they are put on.
     pub base: &'a BaseFacts,
     /// Names of packages whose scripts are left out of account.
@@ -75,7 +77,7 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
     for (index, facts) in installed.packages.iter().enumerate() {
         system.learn(facts.scripts.get("templates").map(String::as_str).unwrap_or_default());
         follow(&mut system, facts, "preinst", &["install"], &mut errors);
-        for file in &facts.files {
+        for file in installed.files.get(index).into_iter().flatten() {
             system.files.unpack(index, file);
         }
     }

@@ -34,6 +34,7 @@ pub(super) struct Rule {
     #[serde(default)]
     pub prints: Option<String>,
     /// Why an image needs nothing of it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is read by people"))]
     why: String,
 }
 
@@ -52,6 +53,7 @@ pub(super) enum Ends {
 struct Program {
     package: String,
     script: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is read by people"))]
     why: String,
 }
 

@@ -34,13 +34,14 @@ fn regular(content: &str) -> PackageFileKind {
 
 /// The effects of packages, whose contents are what `files` rows say.
 fn of(packages: &[DebFacts], contents: &[(&str, &str)]) -> Result<Effects, Vec<ScriptError>> {
+    let files: Vec<Vec<PackageFile>> = packages.iter().map(|facts| facts.files.clone()).collect();
     let packages: Vec<&DebFacts> = packages.iter().collect();
     let contents: BTreeMap<&str, &str> = contents.iter().copied().collect();
     let read = |_: usize, file: &PackageFile| {
         Ok(contents.get(file.path.as_str()).copied().unwrap_or_default().as_bytes().to_vec())
     };
     let (base, ignored) = (BaseFacts::default(), BTreeSet::new());
-    effects(&Installed { packages: &packages, base: &base, ignored: &ignored, read: &read })
+    effects(&Installed { packages: &packages, files: &files, base: &base, ignored: &ignored, read: &read })
 }
 
 /// Follows the scripts of real packages: a folder for each, as `dpkg-deb --control` and `dpkg-deb --contents` (in the file
@@ -70,9 +71,10 @@ fn of_real(packages: &[DebFacts], root: &Path) -> Result<Effects, Vec<ScriptErro
         let name = packages[index].control.get("Package").unwrap_or_default();
         Ok(std::fs::read(root.join(name).join("root").join(file.path.relative())).unwrap_or_default())
     };
+    let files: Vec<Vec<PackageFile>> = packages.iter().map(|facts| facts.files.clone()).collect();
     let packages: Vec<&DebFacts> = packages.iter().collect();
     let (base, ignored) = (BaseFacts::default(), BTreeSet::new());
-    effects(&Installed { packages: &packages, base: &base, ignored: &ignored, read: &read })
+    effects(&Installed { packages: &packages, files: &files, base: &base, ignored: &ignored, read: &read })
 }
 
 fn read_package(folder: &Path) -> DebFacts {
