@@ -399,6 +399,9 @@ fn change(
     user: Option<&str>,
     group: Option<&str>,
 ) {
+    if mode.is_none() && user.is_none() && group.is_none() {
+        return;
+    }
     let system = &mut *run.system;
     if let Some(made) = system.effects.made.get_mut(place) {
         if !matches!(made.kind, EntryKind::Symlink { .. }) {

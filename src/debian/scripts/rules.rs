@@ -102,7 +102,7 @@ mod tests {
         assert!(rules.program.iter().all(|program| program.why.len() > 10));
         for table in [&rules.users, &rules.groups] {
             let mut numbers: Vec<u32> = table.values().copied().collect();
-            assert!(numbers.iter().all(|number| (100..300).contains(number)));
+            assert!(numbers.iter().all(|number| (101..300).contains(number)));
             numbers.sort_unstable();
             numbers.dedup();
             assert_eq!(numbers.len(), table.len(), "a number twice");
