@@ -411,6 +411,11 @@ fn change(
         made.group = group.map_or_else(|| made.group.clone(), str::to_owned);
         return;
     }
+    let in_base = system.installed.base.tree.get(place).is_some_and(|fact| fact.kind == FactKind::File);
+    if in_base && system.files.packaged(place).is_none() {
+        run.refuse(format!("{place} is a file of the base, whose mode and owner stay"));
+        return;
+    }
     let Some(fact) = system.files.facts.tree.get_mut(place) else { return };
     if let (Some(mode), false) = (mode, matches!(fact.kind, FactKind::Symlink(_))) {
         fact.mode = mode;
