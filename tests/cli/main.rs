@@ -39,3 +39,4 @@ mod specs;
 mod truth;
 mod unchanged;
 mod usage;
+mod workspace_bases;
