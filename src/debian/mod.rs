@@ -25,6 +25,7 @@ mod scripts;
 mod shell;
 mod signature;
 mod solve;
+mod status;
 mod version;
 
 pub use deb::{DebError, DebFacts, read_deb};
