@@ -252,15 +252,16 @@ impl<'a> Session<'a> {
                 None => Vec::new(),
             };
             let ingredients = Ingredients { base, made: made.flatten(), packages };
-            plan_image(
+            let mut planned = plan_image(
                 &target.spec,
                 target.task.platform,
                 ingredients,
                 &self.sources,
                 &|rule| self.copied(rule, target.task.platform),
                 &|value| self.volatile(value),
-            )
-            .map(Some)
+            )?;
+            planned.foreign = self.check_elf(&target.spec, &planned)?;
+            Ok::<_, Error>(Some(planned))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::prepare::{Session, Target};
 use crate::base::BaseImage;
 use crate::debian::DebFacts;
-use crate::model::{Contents, PinnedPackage};
+use crate::model::{Contents, PackageFile, PinnedPackage};
 use crate::spec::Packages;
 
 /// The packages of one image for one platform: a package stands behind those that it depends on, as far as there is such an
@@ -40,6 +40,15 @@ pub struct Unpacked {
 pub enum PackageFacts {
     /// A .deb.
     Deb(DebFacts),
+}
+
+impl PackageFacts {
+    /// Its files, in bytewise order of their paths.
+    pub fn files(&self) -> &[PackageFile] {
+        match self {
+            Self::Deb(deb) => &deb.files,
+        }
+    }
 }
 
 impl Session<'_> {
