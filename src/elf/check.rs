@@ -77,7 +77,8 @@ impl Files<'_> {
 /// Whether a file can be a program or library by its mode and name: what is looked into.
 pub fn may_be_elf(entry: &Entry) -> bool {
     let name = entry.path.name();
-    entry.mode & 0o111 != 0 || name.ends_with(".so") || name.contains(".so.") || name.ends_with(".node")
+    let ends = |end| name.strip_suffix(end).is_some();
+    entry.mode & 0o111 != 0 || ends(".so") || name.contains(".so.") || ends(".node")
 }
 
 /// Looks at an image as the kernel and the loader will. What is not known is no error.
@@ -170,8 +171,7 @@ fn loader_of<'v, 'a>(
         Source::Base => (Arc::new(view.facts().elf.get(&root.path)?.clone()), None),
     };
     if elf.machine != check.machine {
-        let Some(entry) = entry else { return None };
-        errors.push(machine_error(entry, &root.why, &elf, check));
+        errors.push(machine_error(entry?, &root.why, &elf, check));
         return None;
     }
     let interpreter = elf.interpreter.clone()?;
@@ -210,7 +210,7 @@ fn is_for_another(path: &str, machine: &str, library: Option<CLibrary>) -> bool 
             return true;
         }
     }
-    if !path.ends_with(".node") {
+    if path.strip_suffix(".node").is_none() {
         return false;
     }
     let below = path.rsplit_once("/node_modules/").map_or(path, |(_, below)| below);
@@ -242,12 +242,11 @@ fn joined(errors: Vec<ElfError>) -> Vec<ElfError> {
         if !seen.insert((name.clone(), error.file.clone())) {
             continue;
         }
-        match places.get(&name).and_then(|index| joined.get_mut(*index)) {
-            Some(first) => first.others += 1,
-            None => {
-                places.insert(name, joined.len());
-                joined.push(error);
-            }
+        if let Some(first) = places.get(&name).and_then(|index| joined.get_mut(*index)) {
+            first.others += 1;
+        } else {
+            places.insert(name, joined.len());
+            joined.push(error);
         }
     }
     joined

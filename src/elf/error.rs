@@ -21,6 +21,9 @@ pub struct ElfError {
     pub distribution: Option<Distribution>,
 }
 
+/// Beginnings of the names of libraries that container runtimes put into containers.
+const DRIVERS: [&str; 4] = ["libcuda.so", "libcudadebugger.so", "libnvidia-", "libnvcuvid.so"];
+
 /// What a file misses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
@@ -96,6 +99,12 @@ impl ElfError {
                 format!("take the one for {has}, or a base with {own}, or let it pass with {}", ignore())
             }
             Missing::Library { name, .. } => {
+                if DRIVERS.iter().any(|driver| name.starts_with(driver)) {
+                    let family = name.split_once(".so").map_or(name.as_str(), |(family, _)| family);
+                    return Some(format!(
+                        "it comes with the host's driver at run time: `elf: {{ allow: [\"{family}.so.*\"] }}` says so"
+                    ));
+                }
                 let allow = format!("`elf: {{ allow: [{name}] }}` lets it pass");
                 match self.distribution.as_ref().and_then(|known| known.provider(name)) {
                     Some(Provider { package, sure: true, field }) => {
@@ -165,7 +174,7 @@ impl fmt::Display for ElfError {
                 }
             }
             Missing::Interpreter { interpreter, line } => {
-                write!(f, " is a script for {interpreter}, which is not in the image (`#!{line}`)")?;
+                write!(f, " is a script for {interpreter} (`#!{line}`), which is not in the image")?;
             }
         }
         match self.by.as_slice() {

@@ -152,15 +152,16 @@ impl Module {
     /// Whether the file at a path is one: Python's stand below the folders of modules, and are no bundled libraries.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
         let (path, name) = (entry.path.as_str(), entry.path.name());
-        if name.ends_with(".node") {
+        let ends = |name: &str, end| name.strip_suffix(end).is_some();
+        if ends(name, ".node") {
             return Some(Self::Node);
         }
         let stem = name.strip_suffix(".so")?;
         let folders = ["/site-packages/", "/dist-packages/", "/lib-dynload/"];
         let (_, below) = folders.iter().find_map(|folder| path.split_once(folder))?;
-        let tagged = stem.contains(".cpython-") || stem.ends_with(".abi3");
+        let tagged = stem.contains(".cpython-") || ends(stem, ".abi3");
         let mut above = below.split('/').rev().skip(1);
-        let bundled = stem.starts_with("lib") || above.any(|name| name.ends_with(".libs") || name == "lib");
+        let bundled = stem.starts_with("lib") || above.any(|name| ends(name, ".libs") || name == "lib");
         (tagged || !bundled).then_some(Self::Python)
     }
 

@@ -295,13 +295,13 @@ fn what_is_missing_is_told() {
             debian(),
             vec![("/app/run", Text("#!/bin/bash\n"))],
             &["/app/run"],
-            "/app/run from files[0] is a script for /bin/bash, which is not in the image (`#!/bin/bash`) (the entrypoint)",
+            "/app/run from files[0] is a script for /bin/bash (`#!/bin/bash`), which is not in the image (the entrypoint)",
         ),
         (
             debian(),
             vec![("/app/run", Text("#!/usr/bin/env ruby\n"))],
             &["/app/run"],
-            "/app/run from files[0] is a script for ruby, which is not in the image (`#!/usr/bin/env ruby`) (the entrypoint)",
+            "/app/run from files[0] is a script for ruby (`#!/usr/bin/env ruby`), which is not in the image (the entrypoint)",
         ),
         (
             debian(),
