@@ -10,6 +10,9 @@ mod closure;
 mod copy;
 mod debs;
 mod disk;
+mod elf;
+#[allow(dead_code, reason = "unit tests use the rest")]
+mod elf_file;
 mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
