@@ -87,7 +87,9 @@ fn exit(error: &Error) -> Exit {
         ErrorKind::Registry(error) => registry_exit(error),
         ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
-        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
+        ErrorKind::BuiltIn(_) | ErrorKind::Component(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => {
+            Exit::Bug
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
+use crate::component::ComponentError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -73,6 +74,9 @@ pub enum ErrorKind {
     /// The data that imgpack carries.
     #[error(transparent)]
     BuiltIn(#[from] BuiltInError),
+    /// The programs that imgpack carries.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A builder.
     #[error(transparent)]
     Builder(#[from] BuilderError),

@@ -5,6 +5,7 @@ mod auth;
 mod build;
 mod cache;
 mod files;
+mod health;
 mod image;
 mod keys;
 mod path;
@@ -17,7 +18,8 @@ mod workspace;
 pub(in crate::spec) use auth::AuthSettings;
 pub(in crate::spec) use build::{BuildMap, Go, Libc, Rust};
 pub(in crate::spec) use files::{FileRow, FilesForm, FromForm, OwnerText, Place, RowClass};
-pub(in crate::spec) use image::{Health, HealthForm, Image, PortForm, PortsForm, UserForm};
+pub(in crate::spec) use health::{Health, HealthForm};
+pub(in crate::spec) use image::{Image, PortForm, PortsForm, UserForm};
 pub(in crate::spec) use path::resolve;
 pub(in crate::spec) use reference::{TAG_RULE, check_repository, check_tag, names_registry};
 pub(in crate::spec) use service::{

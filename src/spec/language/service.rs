@@ -94,8 +94,12 @@ record! {
 
 words! {
     /// A component.
-    enum ComponentWord { "ca-certificates" => CaCertificates, "tzdata" => Tzdata, }
-    later { "probe" => "the probe component", "init" => "the init component", }
+    enum ComponentWord {
+        "ca-certificates" => CaCertificates,
+        "tzdata" => Tzdata,
+        "probe" => Probe,
+        "init" => Init,
+    }
 }
 
 words! {

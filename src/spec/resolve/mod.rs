@@ -3,6 +3,7 @@
 mod base;
 mod build;
 mod files;
+mod health;
 mod image;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,8 @@ impl Resolver<'_> {
             .map(|(word, _)| match word {
                 language::ComponentWord::CaCertificates => Component::CaCertificates,
                 language::ComponentWord::Tzdata => Component::Tzdata,
+                language::ComponentWord::Probe => Component::Probe,
+                language::ComponentWord::Init => Component::Init,
             })
             .collect();
         let files = self.files(patch);
