@@ -2,3 +2,21 @@
 //! installed.
 //!
 //! Opens nothing: readers and texts come in, values go out.
+
+mod archive;
+mod dependency;
+mod index;
+mod record;
+mod segment;
+mod signature;
+mod solve;
+mod version;
+
+pub use archive::{ApkError, ApkFacts, ApkFile, read_apk};
+pub use dependency::{Dependency, DependencyError, Provided};
+pub use index::{IndexError, read_index};
+pub use record::{Package, RecordError, packages};
+pub use segment::SegmentError;
+pub use signature::{KeyError, PublicKey, SignatureError};
+pub use solve::{Changes, Conflict, Install, NoSolution, Question, solve};
+pub use version::{compare_versions, is_like, is_version};

@@ -8,6 +8,7 @@ use std::io;
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::BaseError;
 use crate::builder::BuilderError;
+use crate::debian::{DebError, ScriptError};
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
@@ -66,6 +67,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Usage { .. }
         | ErrorKind::Layer(_)
         | ErrorKind::Layers(_)
+        | ErrorKind::Packages(_)
+        | ErrorKind::Scripts(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
@@ -85,7 +88,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
-        ErrorKind::Merge(_) => Exit::Usage,
+        ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => Exit::Machine,
+        ErrorKind::Merge(_) | ErrorKind::Deb(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
     }
@@ -164,6 +168,17 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
+        ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => None,
+        ErrorKind::Deb(_) => Some(
+            "the file is what its archive publishes: take another version, or leave the package out with `exclude`"
+                .to_owned(),
+        ),
+        ErrorKind::Packages(errors) => Some(
+            "leave one of them out with `exclude`, or `remove` it from what is installed".to_owned(),
+        )
+        .filter(|_| !errors.is_empty()),
+        ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
+        ErrorKind::Compose(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),
         ErrorKind::Archive(error) => error.hint(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::compile::CompileRecord;
 use super::error::Error;
+use super::packages::{Unpacked, place_packages};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
@@ -30,6 +31,8 @@ pub struct PlannedImage {
     pub base: Arc<BaseImage>,
     /// What its config says.
     pub config: ImageConfig,
+    /// Packages that are put on the base.
+    pub packages: Vec<Unpacked>,
     /// Its own layers, in order.
     pub layers: Vec<PlannedLayer>,
     /// Whether a volatile value was asked for.
@@ -80,23 +83,35 @@ pub fn artefact_place(build: &Build, name: &str) -> Result<ImagePath, Error> {
     }
 }
 
+/// What an image is made of beside its spec and the sources.
+pub struct Ingredients<'i> {
+    /// What it stands on.
+    pub base: &'i Arc<BaseImage>,
+    /// What its builder made.
+    pub made: Option<&'i CompileRecord>,
+    /// Packages that are put on the base.
+    pub packages: Vec<Unpacked>,
+}
+
 /// Plans the image: inheritance, composed files, classes, and where the base wants each path.
 pub fn plan_image(
     spec: &ImageSpec,
     platform: Platform,
-    base: &Arc<BaseImage>,
-    made: Option<&CompileRecord>,
+    ingredients: Ingredients<'_>,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
+    let Ingredients { base, made, packages } = ingredients;
     let asked_volatile = Cell::new(false);
     let volatile = |value: &Value| {
         asked_volatile.set(true);
         volatile(value)
     };
     let facts = &base.facts;
-    let mut parts = component_parts(spec)?;
+    let placed = place_packages(spec.packages.as_ref(), &packages, facts)?;
+    let mut parts = placed.parts;
+    parts.extend(component_parts(spec)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
         let (part, place) = artefact_part(build, made, sources.store())?;
@@ -128,7 +143,22 @@ pub fn plan_image(
         Inherit::Set(user) => Some(user),
         _ => None,
     };
-    parts.push(composed_files(facts, user, &certificates, bundle.as_deref(), &spec.remove)?);
+    let mut composed = composed_files(
+        facts,
+        &placed.effects,
+        &mut parts,
+        user,
+        &certificates,
+        bundle.as_deref(),
+        &spec.remove,
+    )?;
+    for link in placed.links {
+        composed.entries.insert(link).map_err(crate::plan::LayerError::from)?;
+    }
+    if composed.title.is_empty() {
+        composed.title = "the merged /usr".to_owned();
+    }
+    parts.push(composed);
 
     let workdir = config.workdir.as_deref().and_then(|path| ImagePath::parse(path).ok());
     let present: Vec<&Entries> = parts.iter().map(|part| &part.entries).collect();
@@ -141,7 +171,8 @@ pub fn plan_image(
         .map_err(crate::plan::LayerError::from)?;
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
-    Ok(PlannedImage { platform, base: Arc::clone(base), config, layers, volatile: asked_volatile.get() })
+    let volatile = asked_volatile.get();
+    Ok(PlannedImage { platform, base: Arc::clone(base), config, packages, layers, volatile })
 }
 
 /// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.

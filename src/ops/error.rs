@@ -1,6 +1,7 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
+use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -82,6 +83,15 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// What is wrong with a Debian package.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// Packages that cannot stand side by side.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Packages(Vec<PackagesError>),
+    /// Maintainer scripts that no rule covers.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Scripts(Vec<ScriptError>),
     /// A composed file.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -167,6 +177,11 @@ impl Error {
     /// Entries that cannot become layers, all of them.
     pub fn many(errors: Vec<LayerError>) -> Self {
         ErrorKind::Layers(errors).into()
+    }
+
+    /// Every maintainer script that no rule covers.
+    pub fn scripts(errors: Vec<ScriptError>) -> Self {
+        ErrorKind::Scripts(errors).into()
     }
 
     /// The same error, said of a place in a spec.

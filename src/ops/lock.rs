@@ -161,7 +161,8 @@ impl Session<'_> {
             *wanted == "all" || asked.iter().any(|(kind, name)| Upgrade::names(wanted, *kind, name))
         };
         let unknown = upgrade.names.iter().find(|wanted| !is_known(wanted))?;
-        let names: Vec<&str> = asked.iter().map(|(_, name)| name.as_str()).collect();
+        let names = asked.iter().filter(|(kind, _)| *kind != Kind::Package);
+        let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
         Some(Error::usage_with_hint(
             format!("--upgrade {unknown}: no image is built with that"),
             match names.as_slice() {

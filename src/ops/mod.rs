@@ -37,6 +37,7 @@ pub mod machine;
 pub mod merge;
 pub mod outdated;
 pub mod pack;
+pub mod packages;
 pub mod pins;
 pub mod place;
 pub mod prepare;

@@ -57,6 +57,7 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
         Ok(match kind {
             // Of a file nothing is known before it is there.
             Kind::File => None,
+            Kind::Package | Kind::Packages => None,
             Kind::Image => {
                 let pinned = said(DIGEST);
                 let now = image(machine, name, &pinned)?;

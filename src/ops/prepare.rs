@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use super::assemble::{PlannedImage, plan_image};
+use super::assemble::{Ingredients, PlannedImage, plan_image};
 use super::bases::Bases;
 use super::closure::Closures;
 use super::compile::{Compile, CompileRecord};
@@ -11,16 +11,18 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
+use super::packages::Unpacked;
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
+use super::slots::Slots;
 use super::sources::Sources;
 use super::values::Volatile;
 use super::workspace_images::{Stage, WorkspaceImages};
 use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
-use crate::model::{KeyDigest, Platform};
+use crate::model::{BlobDigest, KeyDigest, Platform};
 use crate::spec::{ImageSpec, Value};
 use crate::system::parallel;
 
@@ -113,6 +115,8 @@ pub struct Session<'a> {
     pub(super) remote: RemoteSources,
     pub(super) pulls: Pulls<'a>,
     pub(super) images: WorkspaceImages,
+    /// What packages hold.
+    pub(super) unpacked: Slots<BlobDigest, Unpacked>,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
 }
@@ -142,6 +146,7 @@ impl<'a> Session<'a> {
             remote: RemoteSources::default(),
             pulls: Pulls::new(machine),
             images: WorkspaceImages::default(),
+            unpacked: Slots::default(),
             program: OnceLock::new(),
         }
     }
@@ -263,21 +268,25 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
             self.machine.cancel.check()?;
+            let packages = match self.package_set(target, base)? {
+                Some(set) => self.unpack(&set)?,
+                None => Vec::new(),
+            };
+            let ingredients = Ingredients { base, made: made.flatten(), packages };
             plan_image(
                 &target.spec,
                 target.task.platform,
-                base,
-                made.flatten(),
+                ingredients,
                 &self.sources,
                 &|rule| self.copied(rule, target.task.platform),
                 &|value| self.volatile(value),
             )
             .map(Some)
-            .map_err(|error| error.of(&target.task))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {
             let planned = base.as_ref().map_or(Ok(None), |base| plan(target, base));
+            let planned = planned.map_err(|error| error.of(&target.task));
             plans.push(planned.unwrap_or_else(|error| {
                 errors.push(error);
                 None

@@ -8,6 +8,7 @@ mod builders;
 mod cache;
 mod closure;
 mod copy;
+mod debs;
 mod disk;
 mod elsewhere;
 mod env;

@@ -1,6 +1,13 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
+mod contents;
+mod parts;
+mod place;
+mod unpack;
+
 use std::sync::Arc;
+
+pub use place::place_packages;
 
 use super::error::Error;
 use super::prepare::{Session, Target};
@@ -43,10 +50,16 @@ impl Session<'_> {
     }
 
     /// Which packages an image on `base` gets: as the lock says, else as the newest indexes give it, which is then pinned.
-    pub(super) fn package_set(&self, target: &Target, _base: &BaseImage) -> Result<Option<Arc<PackageSet>>, Error> {
+    pub(super) fn package_set(
+        &self,
+        target: &Target,
+        _base: &BaseImage,
+    ) -> Result<Option<Arc<PackageSet>>, Error> {
         match &target.spec.packages {
             None => Ok(None),
-            Some(Packages::Debian(_)) => Err(Error::usage("packages.debian is not in this version of imgpack yet")),
+            Some(Packages::Debian(_)) => {
+                Err(Error::usage("packages.debian is not in this version of imgpack yet"))
+            }
             Some(Packages::Apk(_)) => Err(Error::usage("packages.apk is not in this version of imgpack yet")),
         }
     }
