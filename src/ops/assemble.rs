@@ -130,7 +130,8 @@ pub fn plan_image(
         ),
         other => target_value(other, platform),
     };
-    let (file_parts, directories) = file_parts(spec, base, sources, copied, &stable)?;
+    let brought = |path: &ImagePath| parts.iter().any(|part| part.entries.get(path).is_some());
+    let (file_parts, directories) = file_parts(spec, base, &brought, sources, copied, &stable)?;
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
@@ -327,6 +328,7 @@ type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
 fn file_parts(
     spec: &ImageSpec,
     base: &BaseImage,
+    brought: &dyn Fn(&ImagePath) -> bool,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     values: &dyn Fn(&Value) -> Option<String>,
@@ -373,7 +375,7 @@ fn file_parts(
                     own.extend(owned_directories(rule, &copied)?);
                 }
                 for path in own {
-                    let known = facts_directory(base, &path);
+                    let known = facts_directory(base, &path) || brought(&path);
                     if !known {
                         put(path, EntryKind::Directory, 0o755)?;
                     }

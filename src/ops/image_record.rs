@@ -159,6 +159,7 @@ impl Session<'_> {
         let untagged = ImageSpec { tags: Vec::new(), needs: Vec::new(), ..ImageSpec::clone(spec) };
         key.secret("spec", format!("{untagged:?}").as_bytes());
         key.secret("base", bases.identity(spec, platform)?.as_bytes());
+        key.secret("packages", self.packages_identity(target)?.as_bytes());
         if spec.build.is_some() {
             let made = made?;
             key.clear("build", target.key.as_ref()?.digest().hex());
@@ -172,7 +173,7 @@ impl Session<'_> {
     }
 
     /// How the file of the running program looks.
-    fn program(&self) -> Option<String> {
+    pub(super) fn program(&self) -> Option<String> {
         let look = || {
             let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
             Some(format!("{} {:?}", env!("CARGO_PKG_VERSION"), FileStat::of(&metadata)))

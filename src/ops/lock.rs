@@ -124,8 +124,9 @@ impl Session<'_> {
         self.machine.cancel.check()?;
         if !wanted.only_toolchains {
             self.pins.data_set(&target.spec)?;
-            if let Base::Registry(_) = target.spec.base {
-                bases.load(&target.spec, target.task.platform)?;
+            if matches!(target.spec.base, Base::Registry(_)) || target.spec.packages.is_some() {
+                let base = bases.load(&target.spec, target.task.platform)?;
+                self.package_set(target, &base)?;
             }
             for rule in &target.spec.files {
                 self.remote_digest(rule).map_err(|error| error.at(&rule.site))?;

@@ -1,6 +1,6 @@
 //! What every command about images begins with: which images, on which bases, from which sources, by which builders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::assemble::{Ingredients, PlannedImage, plan_image};
@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
-use super::packages::Unpacked;
+use super::packages::{KnownPackages, Unpacked};
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
@@ -22,7 +22,7 @@ use super::workspace_images::{Stage, WorkspaceImages};
 use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
-use crate::model::{BlobDigest, KeyDigest, Platform};
+use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, Platform};
 use crate::spec::{ImageSpec, Value};
 use crate::system::parallel;
 
@@ -115,6 +115,7 @@ pub struct Session<'a> {
     pub(super) remote: RemoteSources,
     pub(super) pulls: Pulls<'a>,
     pub(super) images: WorkspaceImages,
+    pub(super) packages: KnownPackages,
     /// What packages hold.
     pub(super) unpacked: Slots<BlobDigest, Unpacked>,
     /// How the running program looks; `None` where that is not known.
@@ -146,6 +147,7 @@ impl<'a> Session<'a> {
             remote: RemoteSources::default(),
             pulls: Pulls::new(machine),
             images: WorkspaceImages::default(),
+            packages: KnownPackages::default(),
             unpacked: Slots::default(),
             program: OnceLock::new(),
         }
@@ -292,6 +294,12 @@ impl<'a> Session<'a> {
                 None
             }));
         }
+        let privileged = set_id_files(plans.iter().flatten());
+        if !privileged.is_empty() {
+            let files = privileged.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!("packages bring files that run as their owner or group: {files}");
+            self.machine.observer.event(Event::Note(text));
+        }
         self.sources.remember();
         let left_out = self.sources.left_out();
         if !left_out.is_empty() {
@@ -366,4 +374,15 @@ impl<'a> Session<'a> {
         }
         found
     }
+}
+
+/// Files of packages with the bits setuid and setgid, which images seldom need.
+fn set_id_files<'p>(plans: impl Iterator<Item = &'p PlannedImage>) -> BTreeSet<String> {
+    let entries = plans.flat_map(|plan| &plan.layers).flat_map(|layer| layer.entries.iter());
+    let is_meant = |entry: &&Entry| {
+        entry.mode & 0o6000 != 0
+            && matches!(entry.kind, EntryKind::File { .. })
+            && entry.origin.starts_with("package ")
+    };
+    entries.filter(is_meant).map(|entry| format!("{} ({:04o})", entry.path, entry.mode)).collect()
 }

@@ -18,6 +18,7 @@ impl Session<'_> {
     /// What packages hold, in their order. What a package holds is noted: one that was read once is only read
     /// again when a layer is made of it.
     pub(in crate::ops) fn unpack(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+        self.bring_debs(set)?;
         let unpack = |package: &PinnedPackage| {
             self.machine.cancel.check()?;
             self.unpacked.get(package.digest, || self.unpack_deb(package))
