@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compile::CompileRecord;
 use super::error::Error;
-use super::packages::{Unpacked, place_packages};
+use super::packages::{PlacedPackages, Unpacked};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
@@ -91,6 +91,8 @@ pub struct Ingredients<'i> {
     pub made: Option<&'i CompileRecord>,
     /// Packages that are put on the base.
     pub packages: Vec<Unpacked>,
+    /// What they are in the image.
+    pub placed: PlacedPackages,
 }
 
 /// Plans the image: inheritance, composed files, classes, and where the base wants each path.
@@ -102,14 +104,13 @@ pub fn plan_image(
     copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
-    let Ingredients { base, made, packages } = ingredients;
+    let Ingredients { base, made, packages, placed } = ingredients;
     let asked_volatile = Cell::new(false);
     let volatile = |value: &Value| {
         asked_volatile.set(true);
         volatile(value)
     };
     let facts = &base.facts;
-    let placed = place_packages(spec.packages.as_ref(), &packages, facts)?;
     let mut parts = placed.parts;
     parts.extend(component_parts(spec)?);
     let mut artefact = None;

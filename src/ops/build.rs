@@ -159,6 +159,7 @@ impl Session<'_> {
         if !self.goes_on(built) {
             return Ok(());
         }
+        self.bring_packages(&plans, self.fresh.is_some())?;
         let layers = pack(self, &prepared, &plans, made, built);
         assemble(self, &prepared, bases, &records, &plans, &layers, built)
     }

@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
-use super::packages::{KnownPackages, Unpacked};
+use super::packages::{KnownPackages, PackageSet, Unpacked, place_packages};
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
@@ -22,7 +22,7 @@ use super::workspace_images::{Stage, WorkspaceImages};
 use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
-use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, Platform};
+use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, PinnedPackage, Platform};
 use crate::spec::{ImageSpec, Value};
 use crate::system::parallel;
 
@@ -274,7 +274,10 @@ impl<'a> Session<'a> {
                 Some(set) => self.unpack(&set)?,
                 None => Vec::new(),
             };
-            let ingredients = Ingredients { base, made: made.flatten(), packages };
+            let bring =
+                |package: &PinnedPackage| self.bring_debs(&PackageSet { packages: vec![package.clone()] });
+            let placed = place_packages(target.spec.packages.as_ref(), &packages, &base.facts, &bring)?;
+            let ingredients = Ingredients { base, made: made.flatten(), packages, placed };
             plan_image(
                 &target.spec,
                 target.task.platform,

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 pub use error::PackageError;
-pub use place::place_packages;
+pub use place::{PlacedPackages, place_packages};
 
 use super::error::Error;
 use super::error::ErrorKind;
