@@ -418,7 +418,8 @@ fn planned_report(
 ) -> ImageReport {
     let mut tree = MergedTree::base(&plan.base.facts);
     plan.layers.iter().for_each(|layer| tree.add(layer.class, &layer.entries));
-    image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous)
+    let report = image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous);
+    ImageReport { foreign: plan.foreign.clone(), ..report }
 }
 
 /// The tags with their values put in; what came out must be a tag.

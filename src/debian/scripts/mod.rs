@@ -22,7 +22,8 @@ use self::run::Run;
 use self::system::System;
 use super::deb::DebFacts;
 use super::shell;
-use crate::model::{BaseFacts, Effects, PackageFile};
+use super::status::database;
+use crate::model::{BaseFacts, Effects, EntryKind, PackageFile};
 
 /// Packages that are put on a base.
 #[derive(Clone, Copy)]
@@ -89,6 +90,18 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
         if !names.is_empty() {
             follow(&mut system, facts, "postinst", &["triggered", &names.join(" ")], &mut errors);
         }
+    }
+    match database(installed.packages, installed.base) {
+        Ok(files) => {
+            for file in files {
+                system.put(&file.path, EntryKind::bytes(file.text.into_bytes()), 0o644, &file.origin);
+            }
+        }
+        Err(path) => errors.push(ScriptError {
+            package: "dpkg".into(),
+            script: "database".into(),
+            what: format!("{path} of the base is larger than 16 MiB: it cannot be added to"),
+        }),
     }
     if errors.is_empty() { Ok(system.effects) } else { Err(errors) }
 }
