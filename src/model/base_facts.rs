@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::image_path::ImagePath;
+use super::elf::Elf;
+use super::image_path::{ImagePath, Step};
 
 /// What a path of a base is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -31,15 +32,21 @@ pub struct Fact {
     pub size: u64,
 }
 
-/// A base's merged tree without its bytes, and the text of the files that imgpack composes anew.
+/// A base's merged tree without its bytes, and what stands in the files that imgpack composes anew or has to understand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseFacts {
     /// Every path of the merged tree (whiteouts applied).
     pub tree: BTreeMap<ImagePath, Fact>,
-    /// Whole contents of the regular files that composed files are made from, where the base has them:
-    /// `/etc/passwd`, `/etc/group`, `/etc/nsswitch.conf`, and the CA bundles of [`Self::CA_BUNDLES`].
-    /// Each at most 4 MiB; links are followed by [`Self::resolve`].
+    /// Whole texts of regular files, where the base has them: those of [`Self::CONTENTS`], [`Self::CA_BUNDLES`],
+    /// [`Self::DATABASES`] and [`Self::FOLDERS`], by the paths to which links lead ([`Self::text`] follows them). Each at
+    /// most 4 MiB, of databases 16 MiB, and 48 MiB together with [`Self::binaries`].
     pub contents: BTreeMap<ImagePath, String>,
+    /// The same for those of [`Self::BINARIES`], which are no text. In JSON they are base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "base64_values")]
+    pub binaries: BTreeMap<ImagePath, Vec<u8>>,
+    /// What the loader reads of the tree's programs and libraries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elf: BTreeMap<ImagePath, Elf>,
 }
 
 impl BaseFacts {
@@ -52,7 +59,64 @@ impl BaseFacts {
         "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     ];
     /// Other files whose contents are kept.
-    pub const CONTENTS: [&'static str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+    pub const CONTENTS: [&'static str; 9] = [
+        "/etc/group",
+        "/etc/ld-musl-aarch64.path",
+        "/etc/ld-musl-x86_64.path",
+        "/etc/ld.so.conf",
+        "/etc/nsswitch.conf",
+        "/etc/os-release",
+        "/etc/passwd",
+        "/etc/shells",
+        "/usr/lib/os-release",
+    ];
+    /// Databases of packages, and what belongs to them (dpkg(1), "FILES"; apk(5)).
+    pub const DATABASES: [&'static str; 13] = [
+        "/etc/apk/arch",
+        "/etc/apk/repositories",
+        "/etc/apk/world",
+        "/lib/apk/db/installed",
+        "/lib/apk/db/scripts.tar",
+        "/lib/apk/db/triggers",
+        "/usr/lib/apk/db/installed",
+        "/usr/lib/apk/db/scripts.tar",
+        "/usr/lib/apk/db/triggers",
+        "/var/lib/dpkg/arch",
+        "/var/lib/dpkg/diversions",
+        "/var/lib/dpkg/statoverride",
+        "/var/lib/dpkg/status",
+    ];
+    /// Those of the databases that are no text.
+    pub const BINARIES: [&'static str; 2] = ["/lib/apk/db/scripts.tar", "/usr/lib/apk/db/scripts.tar"];
+    /// Directories of which every file is kept but those whose names end in `.md5sums`.
+    pub const FOLDERS: [&'static str; 4] =
+        ["/etc/apk/keys", "/etc/ld.so.conf.d", "/var/lib/dpkg/alternatives", "/var/lib/dpkg/status.d"];
+
+    /// The text of the file at `path`, links followed.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        let path = self.resolve(&ImagePath::parse(path).ok()?)?;
+        self.contents.get(&path).map(String::as_str)
+    }
+
+    /// The bytes of the file at `path`, links followed.
+    pub fn binary(&self, path: &str) -> Option<&[u8]> {
+        let path = self.resolve(&ImagePath::parse(path).ok()?)?;
+        self.binaries.get(&path).map(Vec::as_slice)
+    }
+
+    /// What stands in `directory`, links to it followed: names, in order, with the paths where they are listed.
+    pub fn names_in(&self, directory: &str) -> Vec<(&str, &ImagePath)> {
+        let Some(directory) = ImagePath::parse(directory).ok().and_then(|path| self.resolve(&path)) else {
+            return Vec::new();
+        };
+        let prefix = format!("{directory}/");
+        let below = self.tree.range(directory..).map(|(path, _)| path);
+        // Names like `keys-x` stand between `keys` and `keys/x`.
+        let below =
+            below.take_while(|path| path.as_str() < prefix.as_str() || path.as_str().starts_with(&prefix));
+        let names = below.filter_map(|path| Some((path.as_str().strip_prefix(&prefix)?, path)));
+        names.filter(|(name, _)| !name.contains('/')).collect()
+    }
 
     /// `path` with every symbolic link of the base above it followed (not the last component's), as a kernel would in
     /// a container. `None` for a loop or a path through something that is no directory.
@@ -66,50 +130,38 @@ impl BaseFacts {
     }
 
     fn walk(&self, path: &ImagePath, last: bool) -> Option<ImagePath> {
-        let text = path.as_str();
-        let above = text.match_indices('/').skip(1).map(|(at, _)| &text[..at]);
-        let is_link =
-            |path: &str| matches!(self.tree.get(path), Some(Fact { kind: FactKind::Symlink(_), .. }));
-        let blocks = |path: &str| {
-            matches!(self.tree.get(path), Some(Fact { kind: FactKind::File | FactKind::Special, .. }))
-        };
-        // Nearly all: no link on the way.
-        let through_link = above.clone().any(is_link) || (last && is_link(text));
-        if !through_link {
-            return (!above.clone().any(blocks)).then(|| path.clone());
-        }
-        let mut rest: Vec<String> = path.relative().split('/').rev().map(str::to_owned).collect();
-        let mut at: Vec<String> = Vec::new();
-        let mut followed = 0;
-        while let Some(component) = rest.pop() {
-            match component.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    at.pop();
-                    continue;
-                }
-                _ => {}
-            }
-            at.push(component);
-            let here = ImagePath::parse(&format!("/{}", at.join("/"))).ok()?;
-            let is_last = rest.is_empty();
-            match self.tree.get(&here).map(|fact| &fact.kind) {
-                Some(FactKind::Symlink(target)) if last || !is_last => {
-                    followed += 1;
-                    if followed > 40 {
-                        return None;
-                    }
-                    at.pop();
-                    if target.starts_with('/') {
-                        at.clear();
-                    }
-                    rest.extend(target.split('/').rev().map(str::to_owned));
-                }
-                Some(FactKind::File | FactKind::Special) if !is_last => return None,
-                _ => {}
-            }
-        }
-        ImagePath::parse(&format!("/{}", at.join("/"))).ok()
+        path.followed(last, |path| match self.tree.get(path).map(|fact| &fact.kind) {
+            Some(FactKind::Symlink(target)) => Step::Link(target),
+            Some(FactKind::File | FactKind::Special) => Step::End,
+            Some(FactKind::Directory) | None => Step::Directory,
+        })
+    }
+}
+
+/// Bytes as base64 (RFC 4648, section 4).
+mod base64_values {
+    use std::collections::BTreeMap;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::ImagePath;
+
+    pub(super) fn serialize<S: Serializer>(
+        values: &BTreeMap<ImagePath, Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(values.iter().map(|(path, bytes)| (path, BASE64_STANDARD.encode(bytes))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<ImagePath, Vec<u8>>, D::Error> {
+        let values = BTreeMap::<ImagePath, String>::deserialize(deserializer)?;
+        let decoded = values.into_iter().map(|(path, text)| Ok((path, BASE64_STANDARD.decode(text)?)));
+        decoded.collect::<Result<_, base64::DecodeError>>().map_err(D::Error::custom)
     }
 }
 
@@ -121,7 +173,7 @@ mod tests {
         let fact = |kind: &FactKind| Fact { kind: kind.clone(), mode: 0o755, uid: 0, gid: 0, size: 0 };
         BaseFacts {
             tree: rows.iter().map(|(path, kind)| (path.parse().unwrap(), fact(kind))).collect(),
-            contents: BTreeMap::new(),
+            ..BaseFacts::default()
         }
     }
 
@@ -142,5 +194,31 @@ mod tests {
         assert_eq!(resolve("/loop/x"), None);
         assert_eq!(resolve("/file/x"), None);
         assert_eq!(base.resolve(&"/bin".parse().unwrap()).unwrap().as_str(), "/usr/bin");
+    }
+
+    #[test]
+    fn contents_are_found_through_links() {
+        let mut base = facts(&[
+            ("/lib", FactKind::Symlink("usr/lib".into())),
+            ("/usr/lib/apk/db/scripts.tar", FactKind::File),
+            ("/usr/lib/apk", FactKind::Directory),
+            ("/usr/lib/apk-x", FactKind::Directory),
+            ("/usr/lib/apk.d/y", FactKind::File),
+            ("/usr/lib/apk/db", FactKind::Directory),
+            ("/usr/lib/apk/world", FactKind::Symlink("/etc/world".into())),
+            ("/etc/world", FactKind::File),
+            ("/usr/lib/apk0", FactKind::File),
+        ]);
+        base.contents.insert("/etc/world".parse().unwrap(), "musl".to_owned());
+        base.binaries.insert("/usr/lib/apk/db/scripts.tar".parse().unwrap(), vec![0, 0xff]);
+        assert_eq!(base.text("/lib/apk/world"), Some("musl"));
+        assert_eq!(base.text("/lib/apk/db/scripts.tar"), None);
+        assert_eq!(base.binary("/lib/apk/db/scripts.tar"), Some(&[0, 0xff][..]));
+        let names: Vec<_> = base.names_in("/lib/apk").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["db", "world"]);
+        assert!(base.names_in("/none").is_empty() && base.names_in("/").is_empty());
+        let text = serde_json::to_string(&base).unwrap();
+        assert!(text.contains(r#""/usr/lib/apk/db/scripts.tar":"AP8=""#), "{text}");
+        assert_eq!(serde_json::from_str::<BaseFacts>(&text).unwrap(), base);
     }
 }

@@ -1,6 +1,9 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
+use crate::component::ComponentError;
+use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
+use crate::elf::ElfError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -17,6 +20,7 @@ use super::event::Task;
 use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
+use super::packages::PackageError;
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
@@ -73,6 +77,9 @@ pub enum ErrorKind {
     /// The data that imgpack carries.
     #[error(transparent)]
     BuiltIn(#[from] BuiltInError),
+    /// The programs that imgpack carries.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A builder.
     #[error(transparent)]
     Builder(#[from] BuilderError),
@@ -82,6 +89,21 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// Packages of a distribution.
+    #[error(transparent)]
+    Package(Box<PackageError>),
+    /// What is wrong with a Debian package.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// Packages that cannot stand side by side.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Packages(Vec<PackagesError>),
+    /// Maintainer scripts that no rule covers.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Scripts(Vec<ScriptError>),
+    /// Programs and libraries that would not run.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Elf(Vec<ElfError>),
     /// A composed file.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -138,6 +160,12 @@ impl<E: Into<ErrorKind>> From<E> for Error {
     }
 }
 
+impl From<PackageError> for ErrorKind {
+    fn from(error: PackageError) -> Self {
+        Self::Package(Box::new(error))
+    }
+}
+
 impl ErrorKind {
     /// What happened, also where several images share it.
     pub fn own(&self) -> &Self {
@@ -167,6 +195,11 @@ impl Error {
     /// Entries that cannot become layers, all of them.
     pub fn many(errors: Vec<LayerError>) -> Self {
         ErrorKind::Layers(errors).into()
+    }
+
+    /// Every maintainer script that no rule covers.
+    pub fn scripts(errors: Vec<ScriptError>) -> Self {
+        ErrorKind::Scripts(errors).into()
     }
 
     /// The same error, said of a place in a spec.

@@ -16,6 +16,7 @@ pub mod contents;
 pub mod copy;
 pub mod deliver;
 mod downloads;
+mod elf;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.
@@ -37,6 +38,7 @@ pub mod machine;
 pub mod merge;
 pub mod outdated;
 pub mod pack;
+pub mod packages;
 pub mod pins;
 pub mod place;
 pub mod prepare;
@@ -49,3 +51,4 @@ pub mod sources;
 pub mod tags;
 pub mod values;
 pub mod workspace;
+mod workspace_images;
