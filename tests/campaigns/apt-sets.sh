@@ -159,8 +159,9 @@ CONF
   if [ -z "$(find "$directory/var/lib/apt/lists" -name '*_Packages')" ]; then
     APT_CONFIG=$directory/apt.conf apt-get -qq update
   fi
-  # As in sources.list.
-  find "$directory/var/lib/apt/lists" -name '*_Packages' | LC_ALL=C sort -t _ -k 3,3 -k 2,2 >"$directory/indexes"
+  for line in "$suite" "$suite-updates" "$suite-security"; do
+    find "$directory/var/lib/apt/lists" -name "*_dists_${line}_main_*_Packages"
+  done >"$directory/indexes"
   echo "$architecture" >"$directory/architecture"
 }
 
