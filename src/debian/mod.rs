@@ -22,8 +22,10 @@ mod relation;
 mod release;
 mod sat;
 mod scripts;
+mod shell;
 mod signature;
 mod solve;
+mod status;
 mod version;
 
 pub use deb::{DebError, DebFacts, read_deb};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::error::Error;
 use super::lock;
 use super::machine::Machine;
-use super::pins::QUESTIONS;
+use super::pins::{QUESTIONS, data_sets};
 use super::prepare::{BuildOptions, Session, Target};
-use crate::base::DATA_SET;
+use super::workspace_images::stages;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
 use crate::model::ImageRef;
@@ -51,7 +51,10 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
     let options = BuildOptions::default();
     let session = Session::new(machine, &options)?;
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
-    let targets = session.targets(&specs)?;
+    let mut targets = Vec::new();
+    for stage in stages(&specs) {
+        targets.extend(session.stage_targets(&stage)?);
+    }
     let toolchains = installed(&session, &targets)?;
     let rows: Vec<(Kind, &str, &Row)> = lock.rows().collect();
     let asked = parallel(QUESTIONS, &rows, |(kind, name, row)| -> Result<Option<(String, Now)>, Error> {
@@ -68,8 +71,8 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
                 Some((pinned, now))
             }
             Kind::BuiltIn => {
-                let set = DATA_SET.split_once('@').filter(|(set, _)| set == name);
-                set.map(|(_, version)| (said(VERSION_FIELD), other(&said(VERSION_FIELD), version)))
+                let set = data_sets().find(|set| set.name == *name);
+                set.map(|set| (said(VERSION_FIELD), other(&said(VERSION_FIELD), &set.version)))
             }
             Kind::Toolchain => {
                 let installed = toolchains.get(*name);

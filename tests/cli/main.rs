@@ -10,6 +10,9 @@ mod closure;
 mod copy;
 mod debs;
 mod disk;
+mod elf;
+#[allow(dead_code, reason = "unit tests use the rest")]
+mod elf_file;
 mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
@@ -42,3 +45,4 @@ mod specs;
 mod truth;
 mod unchanged;
 mod usage;
+mod workspace_bases;

@@ -46,7 +46,7 @@ impl KnownPackages {
 
 impl Session<'_> {
     /// Brings the files of Debian packages into the store.
-    pub(super) fn bring_debs(&self, set: &PackageSet) -> Result<(), Error> {
+    pub(in crate::ops) fn bring_debs(&self, set: &PackageSet) -> Result<(), Error> {
         let store = self.machine.store;
         let missing: Vec<&PinnedPackage> =
             set.packages.iter().filter(|package| !store.has_blob(&package.digest, package.size)).collect();

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 pub use error::PackageError;
-pub use place::place_packages;
+pub use place::{PlacedPackages, place_packages};
 
 use super::error::Error;
 use super::error::ErrorKind;
@@ -24,7 +24,7 @@ use super::prepare::{Session, Target};
 use super::slots::Slots;
 use crate::base::BaseImage;
 use crate::debian::{DebFacts, Index};
-use crate::model::{BlobDigest, Contents, PinnedPackage};
+use crate::model::{BlobDigest, Contents, PackageFile, PinnedPackage};
 use crate::spec::Packages;
 
 /// The packages of one image for one platform: a package stands behind those that it depends on, as far as there is such an
@@ -69,6 +69,15 @@ pub struct Unpacked {
 pub enum PackageFacts {
     /// A .deb.
     Deb(DebFacts),
+}
+
+impl PackageFacts {
+    /// Its files, in bytewise order of their paths.
+    pub fn files(&self) -> &[PackageFile] {
+        match self {
+            Self::Deb(deb) => &deb.files,
+        }
+    }
 }
 
 impl Session<'_> {
