@@ -14,6 +14,7 @@ use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
 use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
+use crate::ops::packages::PackageError;
 use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
@@ -75,6 +76,11 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Package(error) => match &**error {
+            PackageError::Fetch { source, .. } => registry_exit(source),
+            error if error.is_of_the_network() => Exit::Network,
+            _ => Exit::Usage,
+        },
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
@@ -166,6 +172,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Base(BaseError::Fetch { source, .. }) => {
             source.downcast_ref().and_then(RegistryError::hint)
         }
+        ErrorKind::Package(error) => error.hint(),
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),

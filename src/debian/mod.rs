@@ -21,6 +21,7 @@ mod relation;
 mod release;
 mod sat;
 mod scripts;
+mod shell;
 mod signature;
 mod solve;
 mod version;

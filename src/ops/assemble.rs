@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compile::CompileRecord;
 use super::error::Error;
-use super::packages::{Unpacked, place_packages};
+use super::packages::{PlacedPackages, Unpacked};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
@@ -94,6 +94,8 @@ pub struct Ingredients<'i> {
     pub made: Option<&'i CompileRecord>,
     /// Packages that are put on the base.
     pub packages: Vec<Unpacked>,
+    /// What they are in the image.
+    pub placed: PlacedPackages,
 }
 
 /// Plans the image: inheritance, composed files, classes, and where the base wants each path.
@@ -105,14 +107,13 @@ pub fn plan_image(
     copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
-    let Ingredients { base, made, packages } = ingredients;
+    let Ingredients { base, made, packages, placed } = ingredients;
     let asked_volatile = Cell::new(false);
     let volatile = |value: &Value| {
         asked_volatile.set(true);
         volatile(value)
     };
     let facts = &base.facts;
-    let placed = place_packages(spec.packages.as_ref(), &packages, facts)?;
     let mut parts = placed.parts;
     parts.extend(component_parts(spec)?);
     let mut artefact = None;
@@ -133,7 +134,8 @@ pub fn plan_image(
         ),
         other => target_value(other, platform),
     };
-    let (file_parts, directories) = file_parts(spec, base, sources, copied, &stable)?;
+    let brought = |path: &ImagePath| parts.iter().any(|part| part.entries.get(path).is_some());
+    let (file_parts, directories) = file_parts(spec, base, &brought, sources, copied, &stable)?;
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
@@ -188,8 +190,8 @@ pub fn finish_image(
 ) -> Result<FinishedImage, Error> {
     let docker = spec.docker_media_types;
     let base_layers = planned.base.layers.iter().map(|layer| {
-        let title = layer.created_by.clone().unwrap_or_default();
-        let (from, urls) = (planned.base.repository.clone(), layer.urls.clone());
+        let title = layer.title.as_ref().or(layer.created_by.as_ref()).cloned().unwrap_or_default();
+        let (from, urls) = (layer.from.clone(), layer.urls.clone());
         FinishedLayer { class: Class::Base, title, layer: layer.layer, from, urls }
     });
     let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
@@ -200,15 +202,12 @@ pub fn finish_image(
         urls: Vec::new(),
     });
     let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
+    let below = planned.base.layers.iter().map(|layer| layer.created_by.clone().unwrap_or_default());
+    let above = planned.layers.iter().map(|plan| format!("imgpack {}: {}", plan.class, plan.title));
     let rows: Vec<ConfigLayer> = layers
         .iter()
-        .map(|layer| ConfigLayer {
-            diff_id: layer.layer.diff_id,
-            created_by: match layer.class {
-                Class::Base => layer.title.clone(),
-                class => format!("imgpack {class}: {}", layer.title),
-            },
-        })
+        .zip(below.chain(above))
+        .map(|(layer, created_by)| ConfigLayer { diff_id: layer.layer.diff_id, created_by })
         .collect();
     let config = config_document(&planned.config, planned.platform, &rows, created, docker)?;
     let annotations = annotations(&planned.config, &planned.base, created);
@@ -334,6 +333,7 @@ type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
 fn file_parts(
     spec: &ImageSpec,
     base: &BaseImage,
+    brought: &dyn Fn(&ImagePath) -> bool,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     values: &dyn Fn(&Value) -> Option<String>,
@@ -380,7 +380,7 @@ fn file_parts(
                     own.extend(owned_directories(rule, &copied)?);
                 }
                 for path in own {
-                    let known = facts_directory(base, &path);
+                    let known = facts_directory(base, &path) || brought(&path);
                     if !known {
                         put(path, EntryKind::Directory, 0o755)?;
                     }

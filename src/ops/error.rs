@@ -19,6 +19,7 @@ use super::event::Task;
 use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
+use super::packages::PackageError;
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
@@ -84,6 +85,9 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// Packages of a distribution.
+    #[error(transparent)]
+    Package(Box<PackageError>),
     /// What is wrong with a Debian package.
     #[error(transparent)]
     Deb(#[from] DebError),
@@ -149,6 +153,12 @@ pub enum ErrorKind {
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
         Self { tasks: Vec::new(), context: Vec::new(), kind: Box::new(error.into()) }
+    }
+}
+
+impl From<PackageError> for ErrorKind {
+    fn from(error: PackageError) -> Self {
+        Self::Package(Box::new(error))
     }
 }
 

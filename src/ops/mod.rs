@@ -51,3 +51,4 @@ pub mod sources;
 pub mod tags;
 pub mod values;
 pub mod workspace;
+mod workspace_images;

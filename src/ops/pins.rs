@@ -129,6 +129,11 @@ impl<'a> Pins<'a> {
         self.lock.as_ref().and_then(|lock| lock.row(kind, name))
     }
 
+    /// Whether a row is to be set anew.
+    pub(super) fn takes(&self, kind: Kind, name: &str) -> bool {
+        matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name))
+    }
+
     /// All rows of one kind.
     pub(super) fn rows(&self, kind: Kind) -> impl Iterator<Item = (&str, &Row)> {
         let rows = self.lock.iter().flat_map(Lock::rows);
@@ -142,8 +147,7 @@ impl<'a> Pins<'a> {
 
     /// Whether a row says what is used.
     fn has_row(&self, kind: Kind, name: &str) -> bool {
-        let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
-        !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
+        !self.takes(kind, name) && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
     }
 
     /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
@@ -339,8 +343,12 @@ impl<'a> Pins<'a> {
     /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
     /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
+        // `imgpack lock` writes everything at its end.
+        if matches!(self.stance, Stance::Strict | Stance::Pinning(_)) {
+            return Ok(());
+        }
         let found = self.found();
-        if found.is_empty() || matches!(self.stance, Stance::Strict) {
+        if found.is_empty() {
             return Ok(());
         }
         let mut told = Vec::new();

@@ -167,7 +167,7 @@ fn made(packages: &[Unpacked], keep: Keep) -> (Tree, BTreeSet<BTreeSet<String>>)
     if let Packages::Debian(spec) = &mut ignored {
         spec.scripts_ignored = packages.iter().map(|package| package.pinned.name.clone()).collect();
     }
-    let placed = place_packages(Some(&ignored), packages, &BaseFacts::default()).unwrap();
+    let placed = place_packages(Some(&ignored), packages, &BaseFacts::default(), &|_| Ok(())).unwrap();
     let mut parts: Vec<LayerPart> = placed.parts;
     let mut last = parts[0].clone();
     last.entries = imgpack::model::Entries::new();
@@ -214,4 +214,40 @@ fn layers_hold_what_dpkg_deb_unpacks() {
         assert!(!debs.is_empty());
         compare(&debs);
     }
+}
+
+/// What dpkg-deb packs in every way that it can is the same package.
+#[test]
+fn every_compression_is_read() {
+    if !is_installed("dpkg-deb") {
+        skip("dpkg-deb is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("DEBIAN")).unwrap();
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    let control = "Package: hello\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: one\n two\n";
+    fs::write(root.join("DEBIAN/control"), control).unwrap();
+    fs::write(root.join("DEBIAN/conffiles"), "").unwrap();
+    fs::write(root.join("usr/bin/hello"), vec![b'x'; 100_000]).unwrap();
+    std::os::unix::fs::symlink("hello", root.join("usr/bin/again")).unwrap();
+    fs::hard_link(root.join("usr/bin/hello"), root.join("usr/bin/twin")).unwrap();
+    let mut found = Vec::new();
+    for compression in ["none", "gzip", "xz", "zstd"] {
+        let deb = folder.path().join(format!("{compression}.deb"));
+        let ended = Command::new("dpkg-deb")
+            .args(["--root-owner-group", "--uniform-compression", "-b", "-Z", compression])
+            .args([&root, &deb])
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let mut contents = Vec::new();
+        let facts = read_deb(&mut File::open(&deb).unwrap(), &mut contents).unwrap();
+        assert_eq!(contents.len(), 100_000, "{compression}");
+        assert_eq!(facts.files.len(), 5, "{compression}");
+        assert_eq!(facts.control.get("description"), Some("one\n two"));
+        found.push((facts, contents));
+    }
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
 }

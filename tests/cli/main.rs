@@ -42,3 +42,4 @@ mod specs;
 mod truth;
 mod unchanged;
 mod usage;
+mod workspace_bases;

@@ -3,7 +3,9 @@ use std::io::{self, Read as _};
 use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
 use crate::debian::{DebFacts, Documentation, Installation, effects, merge_packages};
-use crate::model::{BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind};
+use crate::model::{
+    BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind, PinnedPackage,
+};
 use crate::ops::error::{Error, ErrorKind};
 use crate::plan::{LayerError, LayerPart};
 use crate::spec::{Keep, Packages};
@@ -19,11 +21,12 @@ pub struct PlacedPackages {
     pub effects: Effects,
 }
 
-/// Puts packages on a base.
+/// Puts packages on a base. `bring` is asked before a file of a package is read.
 pub fn place_packages(
     spec: Option<&Packages>,
     packages: &[Unpacked],
     base: &BaseFacts,
+    bring: &dyn Fn(&PinnedPackage) -> Result<(), Error>,
 ) -> Result<PlacedPackages, Error> {
     let Some(Packages::Debian(spec)) = spec else { return Ok(PlacedPackages::default()) };
     let facts: Vec<&DebFacts> = packages
@@ -42,7 +45,10 @@ pub fn place_packages(
         packages: &facts,
         base,
         ignored: &spec.scripts_ignored,
-        read: &|index, file| read(&packages[index], file),
+        read: &|index, file| {
+            bring(&packages[index].pinned).map_err(|error| io::Error::other(error.kind))?;
+            read(&packages[index], file)
+        },
     })
     .map_err(Error::scripts)?;
     let links = merged.links.into_iter().map(|(path, target)| Entry {

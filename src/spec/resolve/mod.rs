@@ -133,6 +133,7 @@ impl Resolver<'_> {
             compression: compression?,
             docker_media_types: media_types == Some(MediaTypes::Docker),
             index_always: index == Some(Index::Always),
+            needs: Vec::new(),
         };
         Some((spec, self.references))
     }
