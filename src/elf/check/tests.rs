@@ -356,7 +356,7 @@ fn extensions_find_what_their_interpreter_loaded() {
         of(&rows),
         [
             format!(
-                "{one} from files[0] needs libq.so.1, which the loader does not find in the image (a Python extension), and one more file does"
+                "{one} from files[0] needs libq.so.1, which the loader does not find in the image (a Python extension); the same of another file"
             ),
             format!(
                 "{three} from files[0] is made for aarch64, and the image is for x86_64 (a Python extension)"
