@@ -156,6 +156,8 @@ impl Session<'_> {
             return Ok(());
         }
         let plans = self.plan(&prepared, &records, &mut built.errors);
+        // What packages there are is known with the base.
+        self.pins.write_added()?;
         if !self.goes_on(built) {
             return Ok(());
         }

@@ -25,8 +25,11 @@ mod inspect;
 mod keeping;
 mod lock;
 mod merge;
+#[allow(dead_code, reason = "each test takes of it what it needs")]
+mod mirror;
 mod offline;
 mod output;
+mod packages;
 mod pinning;
 mod plan;
 mod pulled;

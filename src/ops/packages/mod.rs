@@ -5,6 +5,7 @@ mod contents;
 mod debian;
 mod error;
 mod fetch;
+mod newer;
 mod parts;
 mod place;
 mod release;
