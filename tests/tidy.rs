@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Module and the modules that it may name. A module may always name itself and `model`.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("tar", &[]),
+    ("tar", &["elf"]),
     ("elf", &[]),
     ("debian", &["elf", "tar"]),
     ("apk", &["elf", "tar"]),

@@ -236,7 +236,8 @@ mod tests {
         }
         assert_eq!(base.facts.tree.len(), base.entries.len());
         let kept: Vec<_> = base.facts.contents.keys().map(ImagePath::as_str).collect();
-        assert_eq!(kept, ["/etc/group", "/etc/nsswitch.conf", "/etc/passwd", BaseFacts::CA_BUNDLES[0]]);
+        let bundle = BaseFacts::CA_BUNDLES[0];
+        assert_eq!(kept, ["/etc/group", "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", bundle]);
         for component in [ca_certificates().unwrap(), time_zones().unwrap()] {
             for entry in component.iter() {
                 assert_eq!(base.entries.get(&entry.path).map(|known| &known.kind), Some(&entry.kind));

@@ -19,9 +19,9 @@ pub(super) struct ChainFacts {
 }
 
 /// The key of the note of a chain of layers: its blobs decide everything. The number rises when facts gain or change a
-/// meaning.
+/// meaning, and with it the one of [`crate::lock::FACTS`].
 fn key(layers: &[Descriptor]) -> KeyDigest {
-    let mut text = "imgpack base facts 1\n".to_owned();
+    let mut text = "imgpack base facts 2\n".to_owned();
     for layer in layers {
         text.push_str(&layer.digest.to_string());
         text.push('\n');

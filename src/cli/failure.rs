@@ -8,11 +8,13 @@ use std::io;
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::BaseError;
 use crate::builder::BuilderError;
+use crate::debian::{DebError, ScriptError};
 use crate::model::{Identity, Platform};
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
 use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
+use crate::ops::packages::PackageError;
 use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
@@ -66,11 +68,18 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Usage { .. }
         | ErrorKind::Layer(_)
         | ErrorKind::Layers(_)
+        | ErrorKind::Packages(_)
+        | ErrorKind::Scripts(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Package(error) => match &**error {
+            PackageError::Fetch { source, .. } => registry_exit(source),
+            error if error.is_of_the_network() => Exit::Network,
+            _ => Exit::Usage,
+        },
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
@@ -85,7 +94,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
-        ErrorKind::Merge(_) => Exit::Usage,
+        ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => Exit::Machine,
+        ErrorKind::Merge(_) | ErrorKind::Deb(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Component(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => {
             Exit::Bug
@@ -163,9 +173,21 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Base(BaseError::Fetch { source, .. }) => {
             source.downcast_ref().and_then(RegistryError::hint)
         }
+        ErrorKind::Package(error) => error.hint(),
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
+        ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => None,
+        ErrorKind::Deb(_) => Some(
+            "the file is what its archive publishes: take another version, or leave the package out with `exclude`"
+                .to_owned(),
+        ),
+        ErrorKind::Packages(errors) => Some(
+            "leave one of them out with `exclude`, or `remove` it from what is installed".to_owned(),
+        )
+        .filter(|_| !errors.is_empty()),
+        ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
+        ErrorKind::Compose(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),
         ErrorKind::Archive(error) => error.hint(),

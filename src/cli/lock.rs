@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::Selection;
 use super::failure::Exit;
 use super::run::Settings;
-use crate::lock::LOCK_FILE;
+use crate::lock::{Kind, LOCK_FILE};
 use crate::ops::error::Error;
 use crate::ops::lock::{LockOptions, Locked, lock};
 use crate::ops::pins::Upgrade;
@@ -59,7 +59,9 @@ pub(super) fn run(settings: &Settings, arguments: &LockArguments) -> Result<Exit
 }
 
 fn tell(settings: &Settings, locked: &Locked) {
-    locked.changes.iter().for_each(|change| settings.remark(&change.to_string()));
+    // Every package stands in a row about several.
+    let told = locked.changes.iter().filter(|change| change.kind() != Kind::Package);
+    told.for_each(|change| settings.remark(&change.to_string()));
     for kept in &locked.kept {
         settings.remark(&format!("note: {kept}; `imgpack lock --toolchains` pins it"));
     }

@@ -1,10 +1,10 @@
 //! ELF files: what the dynamic loader reads of them, and what it would miss in an image.
 
-use std::io::{self, Read, Seek};
+mod read;
+mod windows;
 
-use crate::model::Elf;
+pub use read::read_elf;
 
-/// What `file` says to the loader; `None` where it is no ELF file, or one that is broken.
-pub fn read_elf(_file: &mut (impl Read + Seek)) -> io::Result<Option<Elf>> {
-    Ok(None)
-}
+#[cfg(test)]
+#[path = "../../tests/cli/elf_file.rs"]
+pub(crate) mod elf_file;

@@ -1,6 +1,7 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{DIGEST, FACTS, Kind, Row, VERSION_FIELD};
+use super::{DIGEST, FACTS, INSTALL, Kind, Row, VERSION_FIELD};
 
 /// A row that is another than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,11 @@ impl Change {
         Self { kind, name: name.to_owned(), before, after }
     }
 
+    /// What the row is about.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether there was no row before.
     pub fn is_new(&self) -> bool {
         self.before.is_none()
@@ -28,6 +34,9 @@ impl fmt::Display for Change {
         write!(f, "{} {}: ", self.kind, self.name)?;
         match (&self.before, &self.after) {
             (_, None) => f.write_str("dropped, nothing asks for it"),
+            (before, Some(after)) if self.kind == Kind::Packages => {
+                f.write_str(&packages(before.as_ref(), after))
+            }
             (None, Some(after)) => match (after.get(DIGEST), after.get(VERSION_FIELD)) {
                 (Some(digest), _) => f.write_str(&short(digest)),
                 (None, Some(version)) => write!(f, "version {version}"),
@@ -50,7 +59,45 @@ pub fn short(digest: &str) -> String {
     }
 }
 
-/// `facts/linux/amd64 added, facts/linux/arm64 changed`
+/// Packages that are named in a line.
+const NAMED: usize = 8;
+
+/// `42 packages for curl libpq5`, or `libssl3 3.0.16 → 3.0.17, zlib1g added`.
+fn packages(before: Option<&Row>, after: &Row) -> String {
+    let list = |row: &Row| -> BTreeMap<String, String> {
+        let words = row.get(INSTALL).map(String::as_str).unwrap_or_default().split_whitespace();
+        words.filter_map(|word| word.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+    };
+    let new = list(after);
+    let Some(old) = before.map(list) else {
+        let count = if new.len() == 1 { "1 package".to_owned() } else { format!("{} packages", new.len()) };
+        return match after.get("request") {
+            Some(request) => format!("{count} for {request}"),
+            None => count,
+        };
+    };
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let mut said: Vec<String> = names
+        .into_iter()
+        .filter_map(|name| match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) if old == new => None,
+            (Some(old), Some(new)) => Some(format!("{name} {old} → {new}")),
+            (None, _) => Some(format!("{name} added")),
+            (_, None) => Some(format!("{name} dropped")),
+        })
+        .collect();
+    if said.is_empty() {
+        return "the same packages, of newer repositories".to_owned();
+    }
+    let more = said.len().saturating_sub(NAMED);
+    said.truncate(NAMED);
+    if more > 0 {
+        said.push(format!("{more} more"));
+    }
+    said.join(", ")
+}
+
+/// `facts2/linux/amd64 added, facts2/linux/arm64 changed`
 fn facts(before: &Row, after: &Row) -> String {
     let said = |(field, value): (&String, &String)| match before.get(field) {
         Some(known) if known == value => None,

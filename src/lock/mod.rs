@@ -30,8 +30,18 @@ pub const VERSION: u32 = 1;
 /// The field of what an image or file is.
 pub const DIGEST: &str = "digest";
 
-/// The beginning of a field for the facts of a base: `facts/linux/amd64`.
-pub const FACTS: &str = "facts/";
+/// The beginning of a field for the facts of a base: `facts2/linux/amd64`. The number is that of their meaning: what an
+/// older imgpack read of a base says nothing of what this one reads.
+pub const FACTS: &str = "facts2/";
+
+/// Fields of an older meaning, which are passed over.
+const OLD_FACTS: &str = "facts/";
+
+/// The field of the packages of an installation: `name=version`, with blanks between them.
+pub const INSTALL: &str = "install";
+
+/// The beginning of a field for the date of a repository: `release/bookworm-security`.
+pub const RELEASE: &str = "release/";
 
 /// The field of what a data set or toolchain is.
 pub const VERSION_FIELD: &str = "version";
@@ -46,14 +56,21 @@ pub enum Kind {
     /// A file of the network, by its address; the field `digest`.
     File,
     /// An image of a registry, by the reference that the spec says: the field `digest` of its index or manifest, and
-    /// where it is a base `facts/PLATFORM`.
+    /// where it is a base `facts2/PLATFORM`.
     Image,
+    /// A package of a distribution, `debian/bookworm/amd64/libssl3=3.0.17-1~deb12u2`: `digest` and `size` of its file, and
+    /// where that is.
+    Package,
+    /// Packages that an image gets, `debian/bookworm/amd64/1a2b3c4d5e6f` by what was asked for: [`INSTALL`], `request`, and
+    /// the dates of the repositories.
+    Packages,
     /// The tools of a builder.
     Toolchain,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::BuiltIn, Self::File, Self::Image, Self::Toolchain];
+    const ALL: [Self; 6] =
+        [Self::BuiltIn, Self::File, Self::Image, Self::Package, Self::Packages, Self::Toolchain];
 
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
@@ -61,7 +78,7 @@ impl Kind {
 
     /// Whether its rows say digests.
     fn has_digests(self) -> bool {
-        matches!(self, Self::File | Self::Image)
+        matches!(self, Self::File | Self::Image | Self::Package)
     }
 
     /// The word that its rows begin with.
@@ -70,6 +87,8 @@ impl Kind {
             Self::BuiltIn => "builtin",
             Self::File => "file",
             Self::Image => "image",
+            Self::Package => "package",
+            Self::Packages => "packages",
             Self::Toolchain => "toolchain",
         }
     }
@@ -123,6 +142,9 @@ impl Lock {
             let value = value.trim();
             if name.is_empty() || field.is_empty() || value.is_empty() {
                 return Err(LockError::Row { line: number, kind });
+            }
+            if kind == Kind::Image && field.starts_with(OLD_FACTS) {
+                continue;
             }
             let is_digest = kind.has_digests() && (field == DIGEST || field.starts_with(FACTS));
             if is_digest && value.parse::<BlobDigest>().is_err() {
@@ -236,10 +258,10 @@ mod tests {
         let (one, two) = (digest(1), digest(2));
         assert_eq!(add(&[(DIGEST, &one)]).unwrap(), "image x:1: sha256:4bf5122f3445…");
         assert_eq!(add(&[(DIGEST, &one)]), None);
-        let facts = [(DIGEST, &*one), ("facts/linux/amd64", &*two)];
-        assert_eq!(add(&facts).unwrap(), "image x:1: facts/linux/amd64 added");
+        let facts = [(DIGEST, &*one), ("facts2/linux/amd64", &*two)];
+        assert_eq!(add(&facts).unwrap(), "image x:1: facts2/linux/amd64 added");
         assert_eq!(add(&[(DIGEST, &two)]), None, "another digest");
-        assert_eq!(add(&[(DIGEST, &two), ("facts/linux/arm64", &one)]), None, "facts of another image");
+        assert_eq!(add(&[(DIGEST, &two), ("facts2/linux/arm64", &one)]), None, "facts of another image");
         assert_eq!(lock.row(Kind::Image, "x:1"), Some(&row(&facts)));
         let changed = lock.pin(Kind::Image, "x:1", row(&[(DIGEST, &two)])).unwrap();
         assert_eq!(changed.to_string(), "image x:1: sha256:4bf5122f3445… → sha256:dbc1b4c900ff…");
@@ -247,6 +269,32 @@ mod tests {
         assert_eq!(dropped.to_string(), "image x:1: dropped, nothing asks for it");
         assert_eq!(lock.drop_row(Kind::Image, "x:1"), None);
         assert_eq!(lock, Lock::default());
+    }
+
+    #[test]
+    fn facts_of_an_older_meaning_are_passed_over() {
+        let digest = BlobDigest::of(b"x");
+        let (new, old) =
+            (format!("image x:1 facts2/linux/amd64 {digest}\n"), "image x:1 facts/linux/amd64 y\n");
+        let lock = Lock::parse(&format!("version 1\nimage x:1 digest {digest}\n{old}{new}")).unwrap();
+        let text = format!("{HEAD}\nversion 1\nimage x:1 digest {digest}\n{new}");
+        assert_eq!(lock.to_string(), text);
+    }
+
+    #[test]
+    fn packages_are_told_by_what_became_of_them() {
+        let mut lock = Lock::default();
+        let install =
+            |text: &str| row(&[("install", text), ("request", "curl libpq5"), ("release/bookworm", "1")]);
+        let mut pin = |row| lock.pin(Kind::Packages, "debian/bookworm/amd64/1a2b", row).unwrap().to_string();
+        let name = "packages debian/bookworm/amd64/1a2b";
+        assert_eq!(pin(install("a=1 b=2 c=3")), format!("{name}: 3 packages for curl libpq5"));
+        assert_eq!(pin(install("d=1 b=2.1 a=1")), format!("{name}: b 2 → 2.1, c dropped, d added"));
+        let mut later = install("d=1 b=2.1 a=1");
+        later.insert("release/bookworm".to_owned(), "2".to_owned());
+        assert_eq!(pin(later), format!("{name}: the same packages, of newer repositories"));
+        let many: Vec<String> = (0..12).map(|n| format!("p{n:02}=1")).collect();
+        assert!(pin(install(&many.join(" "))).ends_with("p04 added, 7 more"));
     }
 
     #[test]
@@ -280,8 +328,8 @@ mod tests {
                 "imgpack.lock:2: the value of `image x:1 digest` is not a digest, `sha256:` and 64 hex digits",
             ),
             (
-                "version 1\nimage x:1 facts/linux/amd64 1",
-                "imgpack.lock:2: the value of `image x:1 facts/linux/amd64` is not a digest, `sha256:` and 64 hex digits",
+                "version 1\nimage x:1 facts2/linux/amd64 1",
+                "imgpack.lock:2: the value of `image x:1 facts2/linux/amd64` is not a digest, `sha256:` and 64 hex digits",
             ),
             ("version 1\ntoolchain", "imgpack.lock:2: not a row: `toolchain NAME FIELD VALUE`"),
             ("version 1\n<<<<<<< HEAD\n", "imgpack.lock:2: a merge was not finished here"),

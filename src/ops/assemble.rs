@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::compile::CompileRecord;
 use super::error::Error;
+use super::packages::{PlacedPackages, Unpacked};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
 use crate::component;
@@ -31,6 +32,8 @@ pub struct PlannedImage {
     pub base: Arc<BaseImage>,
     /// What its config says.
     pub config: ImageConfig,
+    /// Packages that are put on the base.
+    pub packages: Vec<Unpacked>,
     /// Its own layers, in order.
     pub layers: Vec<PlannedLayer>,
     /// Whether a volatile value was asked for.
@@ -81,23 +84,36 @@ pub fn artefact_place(build: &Build, name: &str) -> Result<ImagePath, Error> {
     }
 }
 
+/// What an image is made of beside its spec and the sources.
+pub struct Ingredients<'i> {
+    /// What it stands on.
+    pub base: &'i Arc<BaseImage>,
+    /// What its builder made.
+    pub made: Option<&'i CompileRecord>,
+    /// Packages that are put on the base.
+    pub packages: Vec<Unpacked>,
+    /// What they are in the image.
+    pub placed: PlacedPackages,
+}
+
 /// Plans the image: inheritance, composed files, classes, and where the base wants each path.
 pub fn plan_image(
     spec: &ImageSpec,
     platform: Platform,
-    base: &Arc<BaseImage>,
-    made: Option<&CompileRecord>,
+    ingredients: Ingredients<'_>,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
+    let Ingredients { base, made, packages, placed } = ingredients;
     let asked_volatile = Cell::new(false);
     let volatile = |value: &Value| {
         asked_volatile.set(true);
         volatile(value)
     };
     let facts = &base.facts;
-    let mut parts = component_parts(spec, platform)?;
+    let mut parts = placed.parts;
+    parts.extend(component_parts(spec, platform)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
         let (part, place) = artefact_part(build, made, sources.store())?;
@@ -119,7 +135,8 @@ pub fn plan_image(
         ),
         other => target_value(other, platform),
     };
-    let (file_parts, directories) = file_parts(spec, base, sources, copied, &stable)?;
+    let brought = |path: &ImagePath| parts.iter().any(|part| part.entries.get(path).is_some());
+    let (file_parts, directories) = file_parts(spec, base, &brought, sources, copied, &stable)?;
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
@@ -132,7 +149,22 @@ pub fn plan_image(
         Inherit::Set(user) => Some(user),
         _ => None,
     };
-    parts.push(composed_files(facts, user, &certificates, bundle.as_deref(), &spec.remove)?);
+    let mut composed = composed_files(
+        facts,
+        &placed.effects,
+        &mut parts,
+        user,
+        &certificates,
+        bundle.as_deref(),
+        &spec.remove,
+    )?;
+    for link in placed.links {
+        composed.entries.insert(link).map_err(crate::plan::LayerError::from)?;
+    }
+    if composed.title.is_empty() {
+        composed.title = "the merged /usr".to_owned();
+    }
+    parts.push(composed);
 
     let workdir = config.workdir.as_deref().and_then(|path| ImagePath::parse(path).ok());
     let present: Vec<&Entries> = parts.iter().map(|part| &part.entries).collect();
@@ -145,7 +177,8 @@ pub fn plan_image(
         .map_err(crate::plan::LayerError::from)?;
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
-    Ok(PlannedImage { platform, base: Arc::clone(base), config, layers, volatile: asked_volatile.get() })
+    let volatile = asked_volatile.get();
+    Ok(PlannedImage { platform, base: Arc::clone(base), config, packages, layers, volatile })
 }
 
 /// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.
@@ -157,8 +190,8 @@ pub fn finish_image(
 ) -> Result<FinishedImage, Error> {
     let docker = spec.docker_media_types;
     let base_layers = planned.base.layers.iter().map(|layer| {
-        let title = layer.created_by.clone().unwrap_or_default();
-        let (from, urls) = (planned.base.repository.clone(), layer.urls.clone());
+        let title = layer.title.as_ref().or(layer.created_by.as_ref()).cloned().unwrap_or_default();
+        let (from, urls) = (layer.from.clone(), layer.urls.clone());
         FinishedLayer { class: Class::Base, title, layer: layer.layer, from, urls }
     });
     let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
@@ -169,15 +202,12 @@ pub fn finish_image(
         urls: Vec::new(),
     });
     let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
+    let below = planned.base.layers.iter().map(|layer| layer.created_by.clone().unwrap_or_default());
+    let above = planned.layers.iter().map(|plan| format!("imgpack {}: {}", plan.class, plan.title));
     let rows: Vec<ConfigLayer> = layers
         .iter()
-        .map(|layer| ConfigLayer {
-            diff_id: layer.layer.diff_id,
-            created_by: match layer.class {
-                Class::Base => layer.title.clone(),
-                class => format!("imgpack {class}: {}", layer.title),
-            },
-        })
+        .zip(below.chain(above))
+        .map(|(layer, created_by)| ConfigLayer { diff_id: layer.layer.diff_id, created_by })
         .collect();
     let config = config_document(&planned.config, planned.platform, &rows, created, docker)?;
     let annotations = annotations(&planned.config, &planned.base, created);
@@ -304,6 +334,7 @@ type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
 fn file_parts(
     spec: &ImageSpec,
     base: &BaseImage,
+    brought: &dyn Fn(&ImagePath) -> bool,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     values: &dyn Fn(&Value) -> Option<String>,
@@ -335,7 +366,7 @@ fn file_parts(
                 let text = rendered(template, values).map_err(|error| error.at(&rule.site))?;
                 put(place()?, EntryKind::bytes(text.into_bytes()), rule.mode.unwrap_or(0o644))?;
             }
-            FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Address(_) => {
+            FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Spec { .. } | FileKind::Address(_) => {
                 let copied = copied(rule)?;
                 refuse_secret(rule, &copied, sources)?;
                 for (path, file) in copied_places(rule, &copied)? {
@@ -350,7 +381,7 @@ fn file_parts(
                     own.extend(owned_directories(rule, &copied)?);
                 }
                 for path in own {
-                    let known = facts_directory(base, &path);
+                    let known = facts_directory(base, &path) || brought(&path);
                     if !known {
                         put(path, EntryKind::Directory, 0o755)?;
                     }
@@ -421,6 +452,7 @@ fn refuse_secret(rule: &FileRule, copied: &CopiedFiles, sources: &Sources<'_>) -
     let place = copied_place(rule, copied.single, &file.path)?;
     let name = match &rule.kind {
         FileKind::Image { reference, .. } => format!("{} of image:{reference}", file.path),
+        FileKind::Spec { identity, .. } => format!("{} of spec:{identity}", file.path),
         _ => file.absolute.display().to_string(),
     };
     Err(Error::usage_with_hint(

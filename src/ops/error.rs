@@ -2,6 +2,7 @@ use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::component::ComponentError;
+use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -18,6 +19,7 @@ use super::event::Task;
 use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
+use super::packages::PackageError;
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
@@ -86,6 +88,18 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// Packages of a distribution.
+    #[error(transparent)]
+    Package(Box<PackageError>),
+    /// What is wrong with a Debian package.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// Packages that cannot stand side by side.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Packages(Vec<PackagesError>),
+    /// Maintainer scripts that no rule covers.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Scripts(Vec<ScriptError>),
     /// A composed file.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -142,6 +156,12 @@ impl<E: Into<ErrorKind>> From<E> for Error {
     }
 }
 
+impl From<PackageError> for ErrorKind {
+    fn from(error: PackageError) -> Self {
+        Self::Package(Box::new(error))
+    }
+}
+
 impl ErrorKind {
     /// What happened, also where several images share it.
     pub fn own(&self) -> &Self {
@@ -171,6 +191,11 @@ impl Error {
     /// Entries that cannot become layers, all of them.
     pub fn many(errors: Vec<LayerError>) -> Self {
         ErrorKind::Layers(errors).into()
+    }
+
+    /// Every maintainer script that no rule covers.
+    pub fn scripts(errors: Vec<ScriptError>) -> Self {
+        ErrorKind::Scripts(errors).into()
     }
 
     /// The same error, said of a place in a spec.

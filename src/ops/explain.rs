@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::pack::stored_layer;
 use super::prepare::{BuildOptions, Session};
 use crate::builder;
-use crate::key::{Change, Key, changes};
+use crate::key::{Change, Field, Key, changes};
 use crate::model::{Class, ContentDigest, Identity, KeyDigest, Layer, Platform};
 use crate::spec::{Build, ImageSpec};
 
@@ -136,9 +136,14 @@ fn step(key: &Key, stored: bool, before: Option<&Key>) -> Step {
 
 /// `the base has /bin as a link to usr/bin`
 fn base_facts(key: &Key) -> Vec<String> {
-    key.fields
-        .iter()
-        .filter_map(|(name, field)| Some((name.strip_prefix("base ")?, field.value.as_deref()?)))
-        .map(|(path, fact)| format!("the base has {path} as a {fact}"))
-        .collect()
+    let fact = |(name, field): (&String, &Field)| {
+        let (who, path) = name.split_once(" /")?;
+        let who = match who {
+            "base" => "the base has",
+            "system" => "the system's layers have",
+            _ => return None,
+        };
+        Some(format!("{who} /{path} as a {}", field.value.as_deref()?))
+    };
+    key.fields.iter().filter_map(fact).collect()
 }

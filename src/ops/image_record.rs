@@ -155,9 +155,11 @@ impl Session<'_> {
         key.clear("platform", platform.to_string());
         key.secret("created", format!("{created:?}").as_bytes());
         // Every field of the spec, those to come as well; tags are in no document.
-        let untagged = ImageSpec { tags: Vec::new(), ..ImageSpec::clone(spec) };
+        // Nor are other images of the workspace: what they came to is.
+        let untagged = ImageSpec { tags: Vec::new(), needs: Vec::new(), ..ImageSpec::clone(spec) };
         key.secret("spec", format!("{untagged:?}").as_bytes());
         key.secret("base", bases.identity(spec, platform)?.as_bytes());
+        key.secret("packages", self.packages_identity(target)?.as_bytes());
         if spec.build.is_some() {
             let made = made?;
             key.clear("build", target.key.as_ref()?.digest().hex());
@@ -166,12 +168,12 @@ impl Session<'_> {
                 key.clear(format!("made {}", artefact.name), value);
             }
         }
-        self.add_contents(spec, &mut key).ok()?;
+        self.add_contents(spec, Some(platform), &mut key).ok()?;
         Some(key.digest())
     }
 
     /// How the file of the running program looks.
-    fn program(&self) -> Option<String> {
+    pub(super) fn program(&self) -> Option<String> {
         let look = || {
             let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
             Some(format!("{} {:?}", env!("CARGO_PKG_VERSION"), FileStat::of(&metadata)))

@@ -8,6 +8,7 @@ use super::lock;
 use super::machine::Machine;
 use super::pins::{QUESTIONS, data_sets};
 use super::prepare::{BuildOptions, Session};
+use super::workspace_images::stages;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
 use crate::model::ImageRef;
@@ -55,6 +56,7 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
         Ok(match kind {
             // Of a file nothing is known before it is there.
             Kind::File => None,
+            Kind::Package | Kind::Packages => None,
             Kind::Image => {
                 let pinned = said(DIGEST);
                 let now = image(machine, name, &pinned)?;
@@ -113,7 +115,11 @@ fn installed(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<BTreeMap<St
     let session = Session::new(machine, &options)?;
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
     let mut found = BTreeMap::new();
-    for target in session.targets(&specs)? {
+    let mut targets = Vec::new();
+    for stage in stages(&specs) {
+        targets.extend(session.stage_targets(&stage)?);
+    }
+    for target in targets {
         machine.cancel.check()?;
         let Some(build) = &target.spec.build else { continue };
         let platform = target.task.platform;

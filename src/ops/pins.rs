@@ -68,8 +68,15 @@ impl Upgrade {
 
     /// Whether `wanted` is, or begins, the name of a row.
     pub fn names(wanted: &str, kind: Kind, name: &str) -> bool {
-        let tool = (kind == Kind::Toolchain).then(|| name.split_once('/')).flatten();
-        wanted == name || tool.is_some_and(|(tool, _)| wanted == tool)
+        match kind {
+            _ if wanted == name => true,
+            Kind::Toolchain => name.split_once('/').is_some_and(|(tool, _)| wanted == tool),
+            // The distribution, its suite, the architecture, the request; of a package its name too.
+            Kind::Package | Kind::Packages => name
+                .split('/')
+                .any(|part| wanted == part || part.split_once('=').is_some_and(|(part, _)| wanted == part)),
+            _ => false,
+        }
     }
 }
 
@@ -117,10 +124,31 @@ impl<'a> Pins<'a> {
         }
     }
 
+    /// What a row says, whatever is asked for, and nobody has to write it anew.
+    pub(super) fn known(&self, kind: Kind, name: &str) -> Option<&Row> {
+        held(&self.asked).insert((kind, name.to_owned()));
+        self.lock.as_ref().and_then(|lock| lock.row(kind, name))
+    }
+
+    /// Whether a row is to be set anew.
+    pub(super) fn takes(&self, kind: Kind, name: &str) -> bool {
+        matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name))
+    }
+
+    /// All rows of one kind.
+    pub(super) fn rows(&self, kind: Kind) -> impl Iterator<Item = (&str, &Row)> {
+        let rows = self.lock.iter().flat_map(Lock::rows);
+        rows.filter(move |(known, ..)| *known == kind).map(|(_, name, row)| (name, row))
+    }
+
+    /// Whether there is a lock file.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Whether a row says what is used.
     fn has_row(&self, kind: Kind, name: &str) -> bool {
-        let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
-        !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
+        !self.takes(kind, name) && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
     }
 
     /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
@@ -317,14 +345,20 @@ impl<'a> Pins<'a> {
     /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
     /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
+        // `imgpack lock` writes everything at its end.
+        if matches!(self.stance, Stance::Strict | Stance::Pinning(_)) {
+            return Ok(());
+        }
         let found = self.found();
-        if found.is_empty() || matches!(self.stance, Stance::Strict) {
+        if found.is_empty() {
             return Ok(());
         }
         let mut told = Vec::new();
         lock::change(self.machine, lock::Missing::Stays, |lock| {
             for ((kind, name), row) in found {
                 match lock.add(kind, &name, row.clone()) {
+                    // Each stands in a row about several.
+                    Some(change) if change.kind() == Kind::Package => {}
                     Some(change) if change.is_new() => {
                         told.push(Event::Note(format!("{LOCK_FILE}: added {change}")));
                     }

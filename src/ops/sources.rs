@@ -172,6 +172,17 @@ impl<'a> Sources<'a> {
         spec.certificates.iter().map(|path| read(path).map_err(|error| error.at(&path.site))).collect()
     }
 
+    /// The bytes of a small file, like a key.
+    pub fn bytes(&self, path: &SourcePath) -> Result<Vec<u8>, Error> {
+        let read = || {
+            let Found::File(file) = tree::find(self.root, &path.path)? else {
+                return Err(Error::usage(format!("{} is not a file", path.path)));
+            };
+            Ok(fs::read(&file.absolute)?)
+        };
+        read().map_err(|error| error.at(&path.site))
+    }
+
     /// Digest of the content of the file at `path`.
     pub fn digest(&self, path: &SourcePath) -> Result<ContentDigest, Error> {
         let found = tree::find(self.root, &path.path).map_err(|error| Error::from(error).at(&path.site))?;

@@ -1,29 +1,59 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::accounts::Accounts;
 use super::layers::LayerPart;
 use crate::model::{
-    BaseFacts, Class, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, ImagePathError, Owner,
+    BaseFacts, Class, Effects, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, ImagePathError,
+    Owner,
 };
 use crate::spec::User;
 
 /// Why a composed file cannot be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ComposeError {
-    /// The base has the name with another number.
-    #[error("image.user: the base has {kind} `{name}` with number {base}, not {wanted}")]
+    /// The base or a package has the name with another number.
+    #[error("image.user: {owner} has {kind} `{name}` with number {number}, not {wanted}")]
     Number {
         /// `user` or `group`.
         kind: &'static str,
         /// The name.
         name: String,
-        /// Its number in the base.
-        base: String,
+        /// Who has it.
+        owner: String,
+        /// Its number there.
+        number: String,
         /// The number that the spec says.
         wanted: u32,
+    },
+    /// Two names, one number.
+    #[error("{origin} makes {kind} `{name}` with number {number}, which is {kind} `{other}` already")]
+    Taken {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Who wants it.
+        origin: String,
+        /// The number.
+        number: u32,
+        /// Who has it.
+        other: String,
+    },
+    /// A name without a number.
+    #[error(
+        "{origin} gives something to {kind} `{name}`, which neither the base nor a package nor image.user has"
+    )]
+    NoAccount {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Who names it.
+        origin: String,
     },
     /// A file that should be certificates is something else.
     #[error("{origin}: {path} is not a PEM file of certificates")]
@@ -63,10 +93,26 @@ pub struct Certificate {
     pub text: String,
 }
 
-/// Files that are made once for an image out of the base and the spec, and what is removed from the base: one layer at
-/// the end of the system class. `bundle` replaces the base's CA certificates where the component is asked for.
+impl ComposeError {
+    /// A way out, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Taken { name, .. } => {
+                Some(format!("give `{name}` another number with image.user, or take `{name}`'s package out"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Files that are made once for an image out of the base, the packages and the spec, and what is removed from the base: one
+/// layer at the end of the system class. `bundle` replaces the base's CA certificates where the component is asked for.
+///
+/// Entries of `parts` get the modes and owners that packages' scripts give them, and lose what scripts remove.
 pub fn composed_files(
     facts: &BaseFacts,
+    effects: &Effects,
+    parts: &mut [LayerPart],
     user: Option<&User>,
     certificates: &[Certificate],
     bundle: Option<&str>,
@@ -74,28 +120,31 @@ pub fn composed_files(
 ) -> Result<LayerPart, ComposeError> {
     let mut entries = Entries::new();
     let mut titles = Vec::new();
-    if let Some(user) = user {
-        if let Some(name) = &user.name {
-            let row = format!("{name}:x:{}:{}::/nonexistent:/sbin/nologin", user.uid, user.gid);
-            let text = with_row(facts, "/etc/passwd", ("user", name, user.uid), ROOT_PASSWD, &row)?;
-            put(&mut entries, "/etc/passwd".parse()?, &text, "image.user")?;
-        }
-        if let Some(name) = &user.group {
-            let row = format!("{name}:x:{}:", user.gid);
-            let text = with_row(facts, "/etc/group", ("group", name, user.gid), ROOT_GROUP, &row)?;
-            put(&mut entries, "/etc/group".parse()?, &text, "image.user")?;
-        }
-        if !entries.is_empty() {
-            titles.push("user and group");
+    let passwd = content(facts, &"/etc/passwd".parse()?)?.map(|(_, text)| text);
+    let group = content(facts, &"/etc/group".parse()?)?.map(|(_, text)| text);
+    let accounts = Accounts::new(passwd, group, effects, user)?;
+    let accounts_origin = if user.is_some() { "image.user" } else { "packages" };
+    for (path, text) in [("/etc/passwd", accounts.passwd()), ("/etc/group", accounts.group())] {
+        if let Some(text) = text {
+            put(&mut entries, path.parse()?, text, accounts_origin)?;
         }
     }
-    if !certificates.is_empty() {
+    if !entries.is_empty() {
+        titles.push(if effects.users.is_empty() { "user and group" } else { "users and groups" });
+    }
+    // The component alone is a layer of its own.
+    let packaged = effects.bundle.as_deref().filter(|_| bundle.is_none());
+    if !certificates.is_empty() || packaged.is_some() {
         let added = certificates.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
-        for (path, text) in bundles(facts, bundle)? {
+        let origin = if certificates.is_empty() { "package ca-certificates" } else { "certificates" };
+        for (path, text) in bundles(facts, bundle.or(packaged))? {
             let text = added.iter().fold(text, |text, added| joined(&text, added));
-            put(&mut entries, path, &text, "certificates")?;
+            put(&mut entries, path, &text, origin)?;
         }
         titles.push("CA certificates");
+    }
+    if made_by_packages(effects, &accounts, parts, facts, &mut entries)? {
+        titles.push("what packages' scripts make");
     }
     for path in remove {
         entries.insert(Entry {
@@ -109,39 +158,80 @@ pub fn composed_files(
     if !remove.is_empty() {
         titles.push("removals");
     }
-    Ok(LayerPart { class: Class::System, title: titles.join(", "), entries, replace: BTreeSet::new() })
+    let replace = effects.made.keys().cloned().collect();
+    Ok(LayerPart { class: Class::System, title: titles.join(", "), entries, replace })
 }
 
-const ROOT_PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n";
-const ROOT_GROUP: &str = "root:x:0:\n";
+/// Puts what scripts make into `entries` and what they change into `parts`; whether there was something to put.
+fn made_by_packages(
+    effects: &Effects,
+    accounts: &Accounts,
+    parts: &mut [LayerPart],
+    facts: &BaseFacts,
+    entries: &mut Entries,
+) -> Result<bool, ComposeError> {
+    for (path, made) in &effects.made {
+        let owner = accounts.owner(&made.user, &made.group, &made.origin)?;
+        let (kind, origin) = (made.kind.clone(), Arc::clone(&made.origin));
+        entries.insert(Entry { path: path.clone(), kind, mode: made.mode, owner, origin })?;
+    }
+    let mut owners = BTreeMap::new();
+    for (path, attributes) in &effects.attributes {
+        let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "0".to_owned());
+        let (user, group) = (name(&attributes.user), name(&attributes.group));
+        owners.insert(path, accounts.owner(&user, &group, "a package")?);
+    }
+    for part in parts.iter_mut() {
+        let touched = |path: &ImagePath| {
+            effects.removed.contains(path) || effects.made.contains_key(path) || owners.contains_key(path)
+        };
+        if !part.entries.iter().any(|entry| touched(&entry.path)) {
+            continue;
+        }
+        let mut changed = Entries::new();
+        for mut entry in std::mem::take(&mut part.entries) {
+            // What a script makes stands in the composed layer, in place of what the package brought.
+            let replaced = entry.kind != EntryKind::Directory && effects.made.contains_key(&entry.path);
+            if replaced || effects.removed.contains(&entry.path) {
+                continue;
+            }
+            if let Some(attributes) = effects.attributes.get(&entry.path)
+                && let Some(owner) = owners.get(&entry.path)
+            {
+                entry.mode = attributes.mode.unwrap_or(entry.mode);
+                entry.owner.uid = attributes.user.as_ref().map_or(entry.owner.uid, |_| owner.uid);
+                entry.owner.gid = attributes.group.as_ref().map_or(entry.owner.gid, |_| owner.gid);
+            }
+            changed.insert(entry)?;
+        }
+        part.entries = changed;
+    }
+    // A directory of the base comes again with its new mode and owner; its files are left as the base has them.
+    for (path, attributes) in &effects.attributes {
+        let Some(fact) = facts.tree.get(path).filter(|fact| fact.kind == FactKind::Directory) else {
+            continue;
+        };
+        if parts.iter().any(|part| part.entries.get(path).is_some()) || entries.get(path).is_some() {
+            continue;
+        }
+        let owner = owners.get(path).copied().unwrap_or_default();
+        entries.insert(Entry {
+            path: path.clone(),
+            kind: EntryKind::Directory,
+            mode: attributes.mode.unwrap_or(fact.mode),
+            owner: Owner {
+                uid: attributes.user.as_ref().map_or(fact.uid, |_| owner.uid),
+                gid: attributes.group.as_ref().map_or(fact.gid, |_| owner.gid),
+            },
+            origin: Arc::from("packages"),
+        })?;
+    }
+    Ok(!effects.made.is_empty())
+}
 
 fn put(entries: &mut Entries, path: ImagePath, text: &str, origin: &str) -> Result<(), EntriesError> {
     let kind = EntryKind::bytes(text.as_bytes());
     entries.insert(Entry { path, kind, mode: 0o644, owner: Owner::default(), origin: Arc::from(origin) })
-}
-
-/// The base's table with `row` in it, unless the name is there with the same number.
-fn with_row(
-    facts: &BaseFacts,
-    path: &str,
-    (kind, name, number): (&'static str, &str, u32),
-    default: &str,
-    row: &str,
-) -> Result<String, ComposeError> {
-    let base = content(facts, &path.parse()?)?;
-    let base = base.as_ref().map_or(default, |(_, text)| text);
-    for line in base.lines() {
-        let mut columns = line.split(':');
-        if columns.next() == Some(name) {
-            let found = columns.nth(1).unwrap_or_default();
-            if found.parse() == Ok(number) {
-                return Ok(base.to_owned());
-            }
-            let (name, base) = (name.to_owned(), found.to_owned());
-            return Err(ComposeError::Number { kind, name, base, wanted: number });
-        }
-    }
-    Ok(joined(base, &format!("{row}\n")))
 }
 
 /// The text of a file of the base, with the path where it really is; `None` where the base has no such file.
@@ -194,7 +284,7 @@ fn is_certificate(block: &str) -> bool {
 }
 
 /// `first` ended by a newline, then `second`.
-fn joined(first: &str, second: &str) -> String {
+pub(super) fn joined(first: &str, second: &str) -> String {
     let newline = if first.is_empty() || first.ends_with('\n') { "" } else { "\n" };
     format!("{first}{newline}{second}")
 }
@@ -243,7 +333,9 @@ mod tests {
 
     #[test]
     fn a_user_is_added_to_what_the_base_has() {
-        let part = composed_files(&base(), Some(&user("web", 1001)), &[], None, &[]).unwrap();
+        let part =
+            composed_files(&base(), &Effects::default(), &mut [], Some(&user("web", 1001)), &[], None, &[])
+                .unwrap();
         assert_eq!(
             texts(&part),
             [
@@ -251,18 +343,35 @@ mod tests {
                 "/etc/passwd=root:x:0:0::/root:/bin/sh\napp:x:7:7::/:/bin/sh\nweb:x:1001:1001::/nonexistent:/sbin/nologin\n",
             ]
         );
-        let error = composed_files(&base(), Some(&user("app", 1001)), &[], None, &[]).unwrap_err();
+        let error =
+            composed_files(&base(), &Effects::default(), &mut [], Some(&user("app", 1001)), &[], None, &[])
+                .unwrap_err();
         assert_eq!(error.to_string(), "image.user: the base has user `app` with number 7, not 1001");
         let numbers = User { name: None, uid: 5, group: None, gid: 5 };
-        assert!(composed_files(&base(), Some(&numbers), &[], None, &[]).unwrap().entries.is_empty());
+        assert!(
+            composed_files(&base(), &Effects::default(), &mut [], Some(&numbers), &[], None, &[])
+                .unwrap()
+                .entries
+                .is_empty()
+        );
     }
 
     #[test]
     fn certificates_go_where_the_base_keeps_them() {
-        let part = composed_files(&base(), None, &[certificate(PEM)], None, &[]).unwrap();
-        assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=BASE\n{PEM}\n")]);
         let part =
-            composed_files(&BaseFacts::default(), None, &[certificate(PEM)], Some("OWN\n"), &[]).unwrap();
+            composed_files(&base(), &Effects::default(), &mut [], None, &[certificate(PEM)], None, &[])
+                .unwrap();
+        assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=BASE\n{PEM}\n")]);
+        let part = composed_files(
+            &BaseFacts::default(),
+            &Effects::default(),
+            &mut [],
+            None,
+            &[certificate(PEM)],
+            Some("OWN\n"),
+            &[],
+        )
+        .unwrap();
         assert_eq!(texts(&part), [format!("/etc/ssl/certs/ca-certificates.crt=OWN\n{PEM}\n")]);
     }
 
@@ -270,7 +379,9 @@ mod tests {
     fn a_table_that_was_too_large_to_keep_is_not_taken_for_none() {
         let mut facts = base();
         facts.contents.clear();
-        let error = composed_files(&facts, Some(&user("web", 1001)), &[], None, &[]).unwrap_err();
+        let error =
+            composed_files(&facts, &Effects::default(), &mut [], Some(&user("web", 1001)), &[], None, &[])
+                .unwrap_err();
         assert_eq!(error.to_string(), "/etc/passwd of the base is larger than 4 MiB: it cannot be added to");
     }
 
@@ -283,7 +394,9 @@ mod tests {
                 "a.yaml:1:1: ca.pem holds a private key, which must not get into an image",
             ),
         ] {
-            let error = composed_files(&base(), None, &[certificate(text)], None, &[]).unwrap_err();
+            let error =
+                composed_files(&base(), &Effects::default(), &mut [], None, &[certificate(text)], None, &[])
+                    .unwrap_err();
             assert_eq!(error.to_string(), message);
         }
     }

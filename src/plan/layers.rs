@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::key::Key;
 use crate::model::{
-    BaseFacts, Class, Compression, Entries, EntriesError, Entry, EntryKind, FactKind, ImagePath, Owner,
+    BaseFacts, Class, Compression, Entries, EntriesError, Entry, EntryKind, Fact, FactKind, ImagePath, Owner,
 };
 
 /// Entries of one source for one layer, as if there were no base.
@@ -82,7 +82,8 @@ impl LayerError {
 /// make no layer. Every conflict is reported, none is guessed away.
 ///
 /// A layer does not depend on the base but where the base has one of its parents as a symbolic link (the path goes
-/// through it) or as a directory of another mode or owner; exactly these facts are fields of its key.
+/// through it) or as a directory of another mode or owner; exactly these facts are fields of its key. What the system's
+/// own layers bring of such links and directories counts the same for every layer.
 pub fn plan_layers(
     parts: Vec<LayerPart>,
     facts: &BaseFacts,
@@ -93,11 +94,12 @@ pub fn plan_layers(
     let mut layers = Vec::new();
     let mut parts = parts;
     parts.sort_by_key(|part| part.class);
+    let below = Below::of(&parts, facts);
     for part in parts.into_iter().filter(|part| !part.entries.is_empty()) {
         let mut placed = Placed::default();
         for entry in part.entries {
             let may_replace = part.replace.contains(&entry.path);
-            match placed.put(entry, facts, may_replace) {
+            match placed.put(entry, &below, may_replace) {
                 Ok(()) => {}
                 Err(error) => errors.push(error),
             }
@@ -108,7 +110,7 @@ pub fn plan_layers(
                 errors.push(error.into());
             }
         }
-        placed.add_parents(facts);
+        placed.add_parents(&below);
         errors.extend(placed.entries.conflicts().into_iter().map(LayerError::from));
         let key = layer_key(&placed, compression);
         layers.push(PlannedLayer { class: part.class, title: part.title, entries: placed.entries, key });
@@ -121,15 +123,66 @@ pub fn plan_layers(
     if errors.is_empty() { Ok(layers) } else { Err(errors) }
 }
 
+/// What a layer's paths lead through: the base, with the links and unusual directories of the system's layers.
+struct Below<'f> {
+    base: &'f BaseFacts,
+    /// The base with them; `None` where there are none.
+    with_system: Option<BaseFacts>,
+}
+
+impl<'f> Below<'f> {
+    fn of(parts: &[LayerPart], base: &'f BaseFacts) -> Self {
+        let mut with_system = None;
+        for entry in
+            parts.iter().filter(|part| part.class == Class::System).flat_map(|part| part.entries.iter())
+        {
+            let kind = match &entry.kind {
+                EntryKind::Symlink { target } => FactKind::Symlink(target.clone()),
+                EntryKind::Directory if (entry.mode, entry.owner) != (0o755, Owner::default()) => {
+                    FactKind::Directory
+                }
+                _ => continue,
+            };
+            // A package's directory may be a link of the base, which stays.
+            let Some(path) = base.resolve_parents(&entry.path) else { continue };
+            let is_link = || matches!(base.tree.get(&path), Some(Fact { kind: FactKind::Symlink(_), .. }));
+            if kind == FactKind::Directory && is_link() {
+                continue;
+            }
+            let Owner { uid, gid } = entry.owner;
+            let fact = Fact { kind, mode: entry.mode, uid, gid, size: 0 };
+            with_system.get_or_insert_with(|| base.clone()).tree.insert(path, fact);
+        }
+        Self { base, with_system }
+    }
+
+    fn facts(&self) -> &BaseFacts {
+        self.with_system.as_ref().unwrap_or(self.base)
+    }
+
+    /// The name of a key's field for a fact: whether it is the base's or the system's.
+    fn field(&self, path: &ImagePath) -> String {
+        let said = |facts: &BaseFacts| {
+            facts.tree.get(path).map(|fact| match &fact.kind {
+                FactKind::Directory => (FactKind::Directory, fact.mode, fact.uid, fact.gid),
+                kind => (kind.clone(), 0, 0, 0),
+            })
+        };
+        let is_base = said(self.base) == said(self.facts());
+        format!("{} {path}", if is_base { "base" } else { "system" })
+    }
+}
+
 #[derive(Default)]
 struct Placed {
     entries: Entries,
-    /// Fact of the base by path: why this layer is not the one of another base.
-    deviations: BTreeMap<ImagePath, String>,
+    /// Facts of what is below by the names of their fields: why this layer is not the one of another base.
+    deviations: BTreeMap<String, String>,
 }
 
 impl Placed {
-    fn put(&mut self, mut entry: Entry, facts: &BaseFacts, may_replace: bool) -> Result<(), LayerError> {
+    fn put(&mut self, mut entry: Entry, below: &Below<'_>, may_replace: bool) -> Result<(), LayerError> {
+        let facts = below.facts();
         let written = entry.path.clone();
         let unreachable =
             || LayerError::Unreachable { path: written.clone(), origin: Arc::clone(&entry.origin) };
@@ -141,10 +194,16 @@ impl Placed {
         };
         let resolved = resolved.ok_or_else(unreachable)?;
         if resolved != entry.path {
-            self.note_links(&entry.path, facts);
+            self.note_links(&entry.path, below);
             entry.path = resolved;
         }
-        let base = facts.tree.get(&entry.path);
+        if let EntryKind::Hardlink { target } = &mut entry.kind
+            && let Some(resolved) = facts.resolve_parents(target)
+        {
+            *target = resolved;
+        }
+        let tree = if entry.kind == EntryKind::Directory { &facts.tree } else { &below.base.tree };
+        let base = tree.get(&entry.path);
         match (&entry.kind, base.map(|fact| &fact.kind)) {
             (EntryKind::Whiteout, None) => return Err(LayerError::NotInBase { path: written }),
             (EntryKind::Whiteout, Some(_))
@@ -166,12 +225,12 @@ impl Placed {
         self.entries.insert(entry).map_err(LayerError::from)
     }
 
-    fn note_links(&mut self, path: &ImagePath, facts: &BaseFacts) {
+    fn note_links(&mut self, path: &ImagePath, below: &Below<'_>) {
         // Every link on the way, also those that links lead through.
         let mut waiting: Vec<ImagePath> = path.ancestors().chain([path.clone()]).collect();
         while let Some(path) = waiting.pop() {
-            if let Some(FactKind::Symlink(target)) = facts.tree.get(&path).map(|fact| &fact.kind)
-                && self.deviations.insert(path.clone(), format!("link to {target}")).is_none()
+            if let Some(FactKind::Symlink(target)) = below.facts().tree.get(&path).map(|fact| &fact.kind)
+                && self.deviations.insert(below.field(&path), format!("link to {target}")).is_none()
             {
                 let absolute = if target.starts_with('/') {
                     target.clone()
@@ -187,7 +246,7 @@ impl Placed {
         }
     }
 
-    fn add_parents(&mut self, facts: &BaseFacts) {
+    fn add_parents(&mut self, below: &Below<'_>) {
         let mut wanted = BTreeSet::new();
         for entry in self.entries.iter() {
             // With a directory, those above it are there.
@@ -204,13 +263,13 @@ impl Placed {
                 continue;
             }
             let (mut mode, mut owner) = (0o755, Owner::default());
-            if let Some(fact) = facts.tree.get(&path)
+            if let Some(fact) = below.facts().tree.get(&path)
                 && fact.kind == FactKind::Directory
             {
                 let base_owner = Owner { uid: fact.uid, gid: fact.gid };
                 if (fact.mode, base_owner) != (mode, owner) {
                     let text = format!("directory {:04o} {}:{}", fact.mode, fact.uid, fact.gid);
-                    self.deviations.insert(path.clone(), text);
+                    self.deviations.insert(below.field(&path), text);
                     (mode, owner) = (fact.mode, base_owner);
                 }
             }
@@ -240,8 +299,8 @@ fn layer_key(placed: &Placed, compression: Compression) -> Key {
     let mut key = Key::new("layer");
     key.clear("compression", compression.to_string());
     key.clear("compressor", compression.compressor());
-    for (path, fact) in &placed.deviations {
-        key.clear(format!("base {path}"), fact.clone());
+    for (field, fact) in &placed.deviations {
+        key.clear(field.clone(), fact.clone());
     }
     for entry in placed.entries.iter() {
         let kind = match &entry.kind {
@@ -260,7 +319,6 @@ fn layer_key(placed: &Placed, compression: Compression) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Fact;
 
     fn part(class: Class, paths: &[(&str, EntryKind)]) -> LayerPart {
         let mut entries = Entries::new();
@@ -338,6 +396,64 @@ mod tests {
         let wanted = part(Class::App, &[("/lib", EntryKind::Directory), ("/lib/a", file())]);
         let layers = plan(vec![wanted], &facts).unwrap();
         assert_eq!(paths(&layers[0]), ["/usr", "/usr/lib", "/usr/lib/a"]);
+    }
+
+    /// What packages bring is for the layers above what a base would be.
+    #[test]
+    fn links_and_directories_of_the_system_count_as_those_of_the_base() {
+        let link = |path, target: &str| (path, EntryKind::Symlink { target: target.into() });
+        let mut system = part(
+            Class::System,
+            &[
+                link("/bin", "usr/bin"),
+                link("/usr/lib/x", "../share"),
+                ("/usr/sbin/y", file()),
+                ("/tmp", EntryKind::Directory),
+            ],
+        );
+        let mut entries = Entries::new();
+        for mut entry in system.entries {
+            if entry.path.as_str() == "/tmp" {
+                (entry.mode, entry.owner) = (0o1777, Owner { uid: 0, gid: 7 });
+            }
+            entries.insert(entry).unwrap();
+        }
+        system.entries = entries;
+        let app = part(Class::App, &[("/bin/x", file()), ("/usr/lib/x/y", file()), ("/tmp/z", file())]);
+        let plain = part(Class::Config, &[("/usr/bin/z", file())]);
+        let parts = || vec![system.clone(), app.clone(), plain.clone()];
+        let layers = plan(parts(), &BaseFacts::default()).unwrap();
+        assert_eq!(
+            paths(&layers[1]),
+            ["/tmp", "/tmp/z", "/usr", "/usr/bin", "/usr/bin/x", "/usr/share", "/usr/share/y"]
+        );
+        assert_eq!(layers[1].entries.iter().next().unwrap().mode, 0o1777);
+        let fields: Vec<&str> = layers[1]
+            .key
+            .fields
+            .keys()
+            .filter(|name| name.starts_with("system") || name.starts_with("base"))
+            .map(String::as_str)
+            .collect();
+        assert_eq!(fields, ["system /bin", "system /tmp", "system /usr/lib/x"]);
+        assert_eq!(layers[1].key.fields["system /tmp"].value.as_deref(), Some("directory 1777 0:7"));
+        // A layer that meets none of them is the same without.
+        let alone = plan(vec![plain.clone()], &BaseFacts::default()).unwrap();
+        assert_eq!(layers[2].key.digest(), alone[0].key.digest());
+        // Where the base has the same, it is the base's.
+        let merged = base(&[("/bin", FactKind::Symlink("usr/bin".into()), 0o777)]);
+        assert!(plan(parts(), &merged).unwrap()[1].key.fields.contains_key("base /bin"));
+    }
+
+    #[test]
+    fn a_hard_link_goes_where_its_file_goes() {
+        let merged = base(&[("/bin", FactKind::Symlink("usr/bin".into()), 0o777)]);
+        let target = || "/bin/a".parse().unwrap();
+        let both =
+            part(Class::System, &[("/bin/a", file()), ("/bin/b", EntryKind::Hardlink { target: target() })]);
+        let layers = plan(vec![both], &merged).unwrap();
+        let last = layers[0].entries.iter().last().unwrap();
+        assert_eq!(last.kind, EntryKind::Hardlink { target: "/usr/bin/a".parse().unwrap() });
     }
 
     #[test]

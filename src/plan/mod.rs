@@ -2,6 +2,7 @@
 //!
 //! Knows bases by their facts, never by their bytes; opens nothing.
 
+mod accounts;
 mod composed;
 mod directories;
 mod init;

@@ -81,6 +81,27 @@ pub(super) async fn follow(
     }
 }
 
+/// The same for a file whose content is known or signed: from one host without TLS to another as well, and never from one
+/// with TLS to one without.
+pub(super) async fn follow_content(
+    first: &Url,
+    base: &Url,
+    text: &str,
+    floors: &Floors,
+) -> Result<Url, (String, &'static str)> {
+    let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
+    url.set_fragment(None);
+    let checked = async {
+        check_content(&url)?;
+        if base.scheme() == "https" && url.scheme() != "https" {
+            return Err("which is without TLS");
+        }
+        far_enough(first, &url, floors).await
+    };
+    checked.await.map_err(|reason| (super::error::redacted(&url), reason))?;
+    Ok(url)
+}
+
 /// Whether `url`, named by `registry`, may be followed. The verdict binds the host: connections to it are made to no
 /// nearer address, whatever its name stands for by then.
 pub(super) async fn check(registry: &Url, url: &Url, floors: &Floors) -> Result<(), &'static str> {
@@ -89,6 +110,10 @@ pub(super) async fn check(registry: &Url, url: &Url, floors: &Floors) -> Result<
         return Ok(());
     }
     check_alone(url)?;
+    far_enough(registry, url, floors).await
+}
+
+async fn far_enough(registry: &Url, url: &Url, floors: &Floors) -> Result<(), &'static str> {
     if same_origin(registry, url) {
         return Ok(());
     }
@@ -112,10 +137,18 @@ pub(super) fn check_alone(url: &Url) -> Result<(), &'static str> {
     }
     match url.scheme() {
         "https" => Ok(()),
-        "http" if host_of(url).is_some_and(|host| is_this_machine(&host)) => Ok(()),
+        "http" if is_local(url) => Ok(()),
         "http" => Err(HTTP_ADDRESS),
         _ => Err("which is neither https nor http"),
     }
+}
+
+/// Whether an address may be asked for a file whose content is checked whatever way it came.
+pub(super) fn check_content(url: &Url) -> Result<(), &'static str> {
+    if !has_no_user(url) {
+        return Err("which carries a user or a password");
+    }
+    if matches!(url.scheme(), "https" | "http") { Ok(()) } else { Err("which is neither https nor http") }
 }
 
 fn has_no_user(url: &Url) -> bool {
@@ -124,6 +157,11 @@ fn has_no_user(url: &Url) -> bool {
 
 fn host_of(url: &Url) -> Option<String> {
     url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
+}
+
+/// Whether an address is one of this machine.
+pub(super) fn is_local(url: &Url) -> bool {
+    host_of(url).is_some_and(|host| is_this_machine(&host))
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -43,6 +43,8 @@ pub(super) struct Clients {
     /// What was judged of the hosts that registries named.
     pub(super) floors: Floors,
     plain: OnceLock<reqwest::Client>,
+    /// Clients for archives without TLS, by the proxy that is said for them.
+    archives: Mutex<BTreeMap<Option<String>, reqwest::Client>>,
     tls: OnceLock<reqwest::Client>,
     hosts: Mutex<BTreeMap<String, Option<reqwest::Client>>>,
 }
@@ -55,6 +57,7 @@ impl Clients {
             directories,
             floors: Floors::default(),
             plain: OnceLock::new(),
+            archives: Mutex::default(),
             tls: OnceLock::new(),
             hosts: Mutex::default(),
         }
@@ -73,6 +76,28 @@ impl Clients {
         }
         let made = self.builder().no_proxy().tls_certs_only([]).build().map_err(|e| setup(&e))?;
         Ok(self.plain.get_or_init(|| made).clone())
+    }
+
+    /// The client for a file of an archive: without TLS by way of `proxy`, else of the environment's.
+    pub(super) fn for_archive(
+        &self,
+        url: &Url,
+        proxy: Option<&str>,
+    ) -> Result<reqwest::Client, RegistryError> {
+        if url.scheme() == "https" || super::address::is_local(url) {
+            return self.for_url(url);
+        }
+        let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        let proxy = proxy.map(str::to_owned);
+        if let Some(client) = archives.get(&proxy) {
+            return Ok(client.clone());
+        }
+        let mut builder = self.builder().tls_certs_only([]);
+        if let Some(proxy) = &proxy {
+            builder = builder.proxy(reqwest::Proxy::http(proxy).map_err(|error| setup(&error))?);
+        }
+        let made = builder.build().map_err(|error| setup(&error))?;
+        Ok(archives.entry(proxy).or_insert(made).clone())
     }
 
     /// The client for a host with certificates of its own; the same one each time, as it keeps connections.

@@ -53,7 +53,7 @@ pub use memory::Memory;
 pub use mirrors::Mirrors;
 pub use offline::Offline;
 pub use plain_http::PlainHttp;
-pub use port::{BlobSource, Pushed, RawManifest, Registry};
+pub use port::{ArchiveFile, BlobSource, Pushed, RawManifest, Registry};
 pub use push::{Contents, ImagePush, Manifest, PushJob, PushObserver, PushSummary, PushedImage, push};
 pub use realm::Realms;
 pub use remote::{Remote, RemoteConfig};

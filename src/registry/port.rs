@@ -38,6 +38,20 @@ pub enum BlobSource {
     Registry(Repository),
 }
 
+/// A file of an archive of packages. Its content is checked by a digest or by a signature that it carries, so that it may
+/// come without TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchiveFile<'a> {
+    /// `http://` or `https://`, without credentials and query.
+    pub address: &'a str,
+    /// The only content that is taken.
+    pub expected: Option<BlobDigest>,
+    /// Most bytes that are taken.
+    pub limit: u64,
+    /// The proxy for http, as an address, in place of the environment's.
+    pub proxy: Option<&'a str>,
+}
+
 /// How a blob came to be in a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
@@ -130,4 +144,13 @@ pub trait Registry: Send + Sync {
         expected: Option<BlobDigest>,
         sink: &mut dyn Write,
     ) -> Result<(BlobDigest, u64), RegistryError>;
+
+    /// The same for a file of an archive of packages, whose rules about TLS and size are others.
+    fn archive_file(
+        &self,
+        file: &ArchiveFile<'_>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        self.file(file.address, file.expected, sink)
+    }
 }

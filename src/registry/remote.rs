@@ -11,7 +11,7 @@ use super::holders::Holders;
 use super::http::Http;
 use super::mirrors::Mirrors;
 use super::plain_http::PlainHttp;
-use super::port::{BlobSource, Pushed, RawManifest, Registry};
+use super::port::{ArchiveFile, BlobSource, Pushed, RawManifest, Registry};
 use super::pull::Arriving;
 use super::realm::Realms;
 use super::referrers::{WithoutReferrers, referring};
@@ -230,5 +230,13 @@ impl Registry for Remote {
         sink: &mut dyn Write,
     ) -> Result<(BlobDigest, u64), RegistryError> {
         self.run(self.http.file(address, expected, sink))
+    }
+
+    fn archive_file(
+        &self,
+        file: &ArchiveFile<'_>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        self.run(self.http.archive_file(file, sink))
     }
 }

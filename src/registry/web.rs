@@ -12,6 +12,7 @@ use super::address;
 use super::clients::deepest;
 use super::error::{Cause, RegistryError, redacted};
 use super::http::{HOPS, Http, asked_wait, is_redirect, tls_error};
+use super::port::ArchiveFile;
 use super::retry::is_passing;
 use super::runtime::{sleep, within};
 use crate::model::{BlobDigest, Hasher};
@@ -88,7 +89,7 @@ pub enum FileError {
         reason: &'static str,
     },
     /// A file that is too large.
-    #[error("{address} is larger than {limit} bytes, the most that a file of the network may have")]
+    #[error("{address} is larger than {limit} bytes, the most that is taken")]
     TooLarge {
         /// The address.
         address: String,
@@ -154,13 +155,16 @@ struct Arriving<'a> {
     hasher: Hasher,
     written: u64,
     expected: Option<BlobDigest>,
+    limit: u64,
+    /// Where it is of an archive: by way of which proxy.
+    archive: Option<Option<&'a str>>,
     /// What tells this content from another of the same address (RFC 9110, 8.8): a strong ETag, or a time.
     validator: Option<String>,
 }
 
 impl Arriving<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        if self.written + bytes.len() as u64 > LARGEST {
+        if self.written + bytes.len() as u64 > self.limit {
             return Err(self.too_large());
         }
         self.hasher.update(bytes);
@@ -172,7 +176,7 @@ impl Arriving<'_> {
     }
 
     fn too_large(&self) -> FileError {
-        FileError::TooLarge { address: self.address.to_owned(), limit: LARGEST }
+        FileError::TooLarge { address: self.address.to_owned(), limit: self.limit }
     }
 
     fn protocol(&self, reason: &'static str) -> FileError {
@@ -201,8 +205,47 @@ impl Http {
         let wrong = |reason| FileError::Address { address: address.to_owned(), reason };
         let url = Url::parse(address).map_err(|_| wrong("that cannot be read"))?;
         address::check_alone(&url).map_err(wrong)?;
-        let hasher = Hasher::new();
-        let mut arriving = Arriving { address, url, sink, hasher, written: 0, expected, validator: None };
+        let arriving = Arriving {
+            address,
+            url,
+            sink,
+            hasher: Hasher::new(),
+            written: 0,
+            expected,
+            limit: LARGEST,
+            archive: None,
+            validator: None,
+        };
+        self.bring_file(arriving).await
+    }
+
+    /// Writes a file of an archive of packages to `sink`; its digest and size in bytes.
+    pub(super) async fn archive_file(
+        &self,
+        file: &ArchiveFile<'_>,
+        sink: &mut dyn Write,
+    ) -> Result<(BlobDigest, u64), RegistryError> {
+        let ArchiveFile { address, expected, limit, proxy } = *file;
+        let wrong = |reason| FileError::Address { address: shown(address), reason };
+        let url = Url::parse(address).map_err(|_| wrong("that cannot be read"))?;
+        address::check_content(&url).map_err(wrong)?;
+        let (hasher, archive) = (Hasher::new(), Some(proxy));
+        self.bring_file(Arriving {
+            address,
+            url,
+            sink,
+            hasher,
+            written: 0,
+            expected,
+            limit,
+            archive,
+            validator: None,
+        })
+        .await
+    }
+
+    async fn bring_file(&self, mut arriving: Arriving<'_>) -> Result<(BlobDigest, u64), RegistryError> {
+        let (address, expected) = (arriving.address, arriving.expected);
         let mut failures = 0;
         loop {
             let before = arriving.written;
@@ -248,7 +291,7 @@ impl Http {
         }
         let end =
             whole.map(|length| if status == 206 { arriving.written.saturating_add(length) } else { length });
-        if end.is_some_and(|end| end > LARGEST) {
+        if end.is_some_and(|end| end > arriving.limit) {
             return Err(arriving.too_large());
         }
         let mut stream = pin!(response.bytes_stream());
@@ -277,9 +320,11 @@ impl Http {
         let address = || arriving.address.to_owned();
         let mut url = arriving.url.clone();
         for _ in 0..=HOPS {
-            let client = self
-                .clients
-                .for_url(&url)
+            let client = match arriving.archive {
+                None => self.clients.for_url(&url),
+                Some(proxy) => self.clients.for_archive(&url, proxy),
+            };
+            let client = client
                 .map_err(|error| FileError::Unreachable { address: address(), source: deepest(&error) })?;
             // The bytes as they are kept there, which the digest is of.
             let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
@@ -298,9 +343,12 @@ impl Http {
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or_else(|| arriving.protocol("a redirect leads nowhere"))?;
-            url = address::follow(&arriving.url, &url, location, &self.clients.floors)
-                .await
-                .map_err(|(to, reason)| FileError::Redirect { address: address(), to, reason })?;
+            let floors = &self.clients.floors;
+            let followed = match arriving.archive {
+                None => address::follow(&arriving.url, &url, location, floors).await,
+                Some(_) => address::follow_content(&arriving.url, &url, location, floors).await,
+            };
+            url = followed.map_err(|(to, reason)| FileError::Redirect { address: address(), to, reason })?;
         }
         Err(arriving.protocol("it leads from one address to the next without end"))
     }
@@ -308,6 +356,11 @@ impl Http {
     fn silence(&self) -> Cause {
         Cause(format!("no answer within {} s", self.patience.stall.as_secs_f32()))
     }
+}
+
+/// An address as messages may show it.
+fn shown(address: &str) -> String {
+    Url::parse(address).map_or_else(|_| "a text".to_owned(), |url| redacted(&url))
 }
 
 /// What kind of failure of the network layer this is.

@@ -8,6 +8,8 @@ use super::yaml::{Changes, Content, Entry, Map, Node, Over};
 
 /// The names under `build`, of which a spec has at most one.
 pub(in crate::spec) const BUILDERS: [&str; 6] = ["go", "rust", "python", "node", "web", "command"];
+/// The names under `packages`, of which a spec has at most one.
+const DISTRIBUTIONS: [&str; 2] = ["debian", "apk"];
 
 /// `top` over `below`. Associative, and an empty map is neutral on both sides: templates that extend templates give
 /// the same as one list of them. (Of `build`, where it has one builder, as it has to.)
@@ -57,7 +59,7 @@ fn merge_maps(map: &mut Map, high: &Map, drafts: &mut Drafts) {
         }
         let node = match current(map, &changes, key) {
             None => top.node.clone(),
-            Some(below) if &**key == "build" && names_another_builder(&below.node, &top.node) => {
+            Some(below) if names_another(key, &below.node, &top.node) => {
                 let over = top.node.over.max(Over::Replace).max(below.node.over);
                 Node { over, ..top.node.clone() }
             }
@@ -73,13 +75,19 @@ fn current<'a>(map: &'a Map, changes: &'a Changes, key: &str) -> Option<&'a Entr
     changes.get(key).map_or_else(|| map.get(key), Option::as_ref)
 }
 
-/// A part that names another builder replaces `build` whole: the fields of one mean nothing to another.
-fn names_another_builder(below: &Node, top: &Node) -> bool {
+/// A part that names another builder replaces `build` whole, and one that names another distribution `packages`: the fields
+/// of one mean nothing to another.
+fn names_another(key: &str, below: &Node, top: &Node) -> bool {
+    let names: &[&str] = match key {
+        "build" => &BUILDERS,
+        "packages" => &DISTRIBUTIONS,
+        _ => return false,
+    };
     let (Some(below), Some(top)) = (below.map(), top.map()) else { return false };
     let named =
         |map: &Map, name: &str| map.get(name).is_some_and(|entry| entry.node.content != Content::Null);
-    BUILDERS.iter().any(|name| named(top, name) && !named(below, name))
-        && BUILDERS.iter().any(|name| named(below, name))
+    names.iter().any(|name| named(top, name) && !named(below, name))
+        && names.iter().any(|name| named(below, name))
 }
 
 /// The items of `top` after those of `below`.

@@ -10,6 +10,7 @@ mod documents;
 mod language;
 mod merge;
 mod problem;
+mod references;
 mod resolve;
 mod schema;
 mod select;

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::merge::overlay;
 use super::problem::{Drafts, Problems, nearest};
+use super::references;
 use super::resolve::resolve;
 use super::service::ImageSpec;
 use super::workspace::{Built, Service, Workspace};
@@ -190,7 +191,11 @@ impl Workspace {
                 node = overlay(&node, &setting.node, &mut drafts);
                 subject.own_repository &= !setting.sets_repository();
             }
-            specs.extend(resolve(&node, &subject, &self.sources, &mut drafts));
+            if let Some((mut spec, references)) = resolve(&node, &subject, &self.sources, &mut drafts) {
+                references::check(&spec, &references, &self.services, &mut drafts);
+                spec.needs = references::needs(&references, &self.services, &mut BTreeMap::new());
+                specs.push(spec);
+            }
         }
         if drafts.is_empty() { Ok(specs) } else { Err(drafts.finish(&self.sources).into()) }
     }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::template::Template;
@@ -78,6 +79,9 @@ pub struct ImageSpec {
     pub docker_media_types: bool,
     /// An index even for one platform.
     pub index_always: bool,
+    /// The images of the workspace that it stands on or takes files from, by identity and each once, as they are written:
+    /// `--set` is for what a command selects.
+    pub needs: Vec<Arc<Self>>,
 }
 
 /// The `source` map. Paths named literally are taken whatever ignore files say.
@@ -345,6 +349,17 @@ pub enum FileKind {
     Image {
         /// The registry reference, as written.
         reference: String,
+        /// The path in the image; `None` for all of it.
+        path: Option<ImagePath>,
+        /// Globs below a directory; empty means everything.
+        include: Vec<String>,
+        /// Globs below a directory.
+        exclude: Vec<String>,
+    },
+    /// A file or directory of another image of the workspace.
+    Spec {
+        /// The image.
+        identity: Identity,
         /// The path in the image; `None` for all of it.
         path: Option<ImagePath>,
         /// Globs below a directory; empty means everything.

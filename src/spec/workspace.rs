@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 
 use super::documents::Documents;
-use super::language::{self, Patch, Requirement};
+use super::language::{self, ArchiveAddress, Patch, Requirement};
 use super::merge::overlay;
 use super::problem::{Drafts, Problems};
+use super::references::{self, Reference};
 use super::resolve::{Subject, resolve};
 use super::service::{ImageSpec, Site};
 use super::set::{SetArg, Setting};
-use super::shape::{FromText as _, Origin, Reader, Shape as _};
+use super::shape::{Field, FromText as _, Items, Origin, Plain as Text, Reader, Shape as _};
 use super::sources::{Files, ReadError, Sources, Span};
 use super::yaml::{Content, Map, Node, Plain, Style, classify, parse};
 use crate::model::{Identity, Size};
@@ -33,6 +34,10 @@ pub struct Workspace {
     /// A registry, or a part of one (`docker.io`, `docker.io/library`) → where what is below it is read from first, in
     /// this order. No input of anything that is built.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// `mirrors.debian`: archives that are asked first, in this order, without a slash at the end. No input of anything.
+    pub debian_mirrors: Vec<String>,
+    /// `mirrors.apk`: the same for Alpine's packages.
+    pub apk_mirrors: Vec<String>,
     /// `tags.immutable`: globs of tags that never move to another image.
     pub immutable_tags: Vec<String>,
     /// Every service by name, without templates.
@@ -59,6 +64,8 @@ pub(super) struct Built {
     pub(super) subject: Subject,
     pub(super) node: Node,
     pub(super) spec: ImageSpec,
+    /// The images of the workspace that it names.
+    pub(super) references: Vec<Reference>,
 }
 
 impl Service {
@@ -154,6 +161,10 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     }
     let settings = sets.iter().filter_map(|set| set.compile(sources, drafts)).collect::<Vec<_>>();
     if drafts.is_empty() {
+        references::check_all(&services, drafts);
+        if drafts.is_empty() {
+            references::connect(&mut services);
+        }
         for setting in &settings {
             let nodes =
                 services.values().flat_map(|service: &Service| service.built.values()).map(|b| &b.node);
@@ -171,6 +182,8 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
         realms,
         cache_limit,
         mirrors,
+        debian_mirrors: archives(head.mirrors.value().map(|mirrors| &mirrors.debian)),
+        apk_mirrors: archives(head.mirrors.value().map(|mirrors| &mirrors.apk)),
         immutable_tags,
         services,
         sources: Sources::default(),
@@ -181,7 +194,8 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
 /// `mirrors`: none is what it stands for.
 fn mirrors(head: &language::Workspace, drafts: &mut Drafts) -> BTreeMap<String, Vec<String>> {
     let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, row) in head.mirrors.rows() {
+    let rows = head.mirrors.value().into_iter().flat_map(|mirrors| &mirrors.registries.rows);
+    for (name, row) in rows {
         for (mirror, span) in row.field.items() {
             if mirror.0.0 == *name {
                 drafts.say(*span, format!("`{name}` as a mirror of itself")).hint("it is asked last anyway");
@@ -191,6 +205,11 @@ fn mirrors(head: &language::Workspace, drafts: &mut Drafts) -> BTreeMap<String, 
         }
     }
     mirrors
+}
+
+/// Addresses of archives.
+fn archives(field: Option<&Field<Items<Text<ArchiveAddress>>>>) -> Vec<String> {
+    field.into_iter().flat_map(Field::items).map(|(address, _)| address.0.0.clone()).collect()
 }
 
 /// Whether this version of imgpack may read the workspace; read before anything else, so that an older one says this
@@ -262,8 +281,8 @@ fn service(
                 registry: registry.map(str::to_owned),
                 own_repository: says_repository(*image_patch) && !says_repository(variant_patch.as_ref()),
             };
-            if let Some(spec) = resolve(&node, &subject, sources, drafts) {
-                service.built.insert(identity, Built { subject, node, spec });
+            if let Some((spec, references)) = resolve(&node, &subject, sources, drafts) {
+                service.built.insert(identity, Built { subject, node, spec, references });
             }
         }
     }

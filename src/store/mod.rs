@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Where files are written before they get their names.
-    fn tmp(&self) -> PathBuf {
+    pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of images.
 
+mod apt;
 mod archive_file;
 mod cancel;
 pub mod fs;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod space;
 mod stat;
 
+pub use apt::AptFiles;
 pub use archive_file::{ArchiveFile, ArchiveFileError, Window};
 pub use cancel::{Cancel, Cancelled, Watched};
 pub use fs::IoError;

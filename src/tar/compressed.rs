@@ -45,6 +45,16 @@ pub fn open<'a>(mut reader: impl Read + Send + 'a) -> Result<(Packing, Box<dyn R
     Ok((Packing::Plain, Box::new(whole)))
 }
 
+/// Largest memory of an xz decoder in KiB: the dictionary of `xz -9`, 64 MiB, and what stands around it. Files that ask
+/// for more are refused before it is taken.
+const XZ_MEMORY: u32 = (64 << 10) + 256;
+
+/// The uncompressed content of an xz file of any number of streams.
+pub fn open_xz<'a>(reader: impl Read + Send + 'a) -> impl Read + Send + 'a {
+    let reader = io::BufReader::with_capacity(64 * 1024, reader);
+    lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY)
+}
+
 /// A frame without content, which some writers of zstd put first (RFC 8878, 3.1.2).
 fn is_skippable(head: &[u8]) -> bool {
     matches!(head, [first, b'\x2a', b'\x4d', b'\x18', ..] if first & 0xf0 == 0x50)
@@ -88,5 +98,40 @@ mod tests {
         let bytes = encoder.finish().unwrap();
         let error = unpacked(&bytes).unwrap_err();
         assert!(error.contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn xz_is_read_in_any_number_of_streams_and_in_bounded_memory() {
+        use lzma_rust2::{XzOptions, XzWriter};
+        use std::io::Write as _;
+        let packed = |bytes: &[u8], dictionary: u32| {
+            let mut options = XzOptions::with_preset(1);
+            options.lzma_options.dict_size = dictionary;
+            let mut writer = XzWriter::new(Vec::new(), options).unwrap();
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap()
+        };
+        let read = |bytes: &[u8]| {
+            let mut plain = Vec::new();
+            open_xz(bytes).read_to_end(&mut plain).map(|_| plain).map_err(|error| error.to_string())
+        };
+        let two = [packed(b"one ", 1 << 16), packed(b"two", 1 << 16)].concat();
+        assert_eq!(read(&two).unwrap(), b"one two");
+        assert!(read(&two[..two.len() - 5]).is_err(), "a stream without its end");
+        assert_eq!(read(&packed(b"x", 64 << 20)).unwrap(), b"x");
+        // The header of the block alone asks for more; whoever wrote it needed no memory for that.
+        let mut large = packed(b"x", 64 << 20);
+        let at = large.windows(2).position(|bytes| bytes == [0x21, 1]).unwrap() + 2;
+        assert_eq!(large[at], 28, "2^26 bytes");
+        large[at] = 30;
+        let sum = crc32(&large[12..20]);
+        large[20..24].copy_from_slice(&sum.to_le_bytes());
+        assert!(read(&large).unwrap_err().contains("memory"));
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut sum = flate2::Crc::new();
+        sum.update(bytes);
+        sum.sum()
     }
 }

@@ -4,12 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::merge::LayerFacts;
 use super::read::{Member, MemberKind, TarError, TarReader};
-use crate::model::{BaseFacts, DiffId, Hasher};
+use crate::elf::read_elf;
+use crate::model::{BaseFacts, DiffId, Elf, Hasher};
 
 /// Longest file whose content is kept, in bytes.
 pub(super) const CONTENT_LIMIT: u64 = 4 << 20;
-/// Most bytes of contents that are kept of one layer for their names alone.
-const CONTENTS_LIMIT: u64 = 16 << 20;
+/// The same for databases.
+pub(super) const DATABASE_LIMIT: u64 = 16 << 20;
+/// Most bytes of contents that are kept of all layers of a base.
+pub(super) const CONTENTS_LIMIT: u64 = 48 << 20;
 /// Most members of all layers: ten times the largest images seen.
 pub(super) const MEMBER_LIMIT: u64 = 4_000_000;
 /// Most bytes of paths and links, so that a small archive cannot fill the memory.
@@ -24,7 +27,9 @@ pub struct LayerMembers {
     pub(super) facts: LayerFacts,
     pub(super) members: Vec<Member>,
     /// Contents of the files that by their name may be wanted, by the number of the member.
-    pub(super) contents: BTreeMap<usize, String>,
+    pub(super) contents: BTreeMap<usize, Vec<u8>>,
+    /// The programs and libraries, in the same way.
+    pub(super) elf: BTreeMap<usize, Elf>,
 }
 
 /// What the layers of one base may hold together, whichever is read first.
@@ -32,6 +37,7 @@ pub struct LayerMembers {
 pub struct Budget {
     pub(super) members: AtomicU64,
     pub(super) text: AtomicU64,
+    contents: AtomicU64,
 }
 
 impl Budget {
@@ -40,16 +46,26 @@ impl Budget {
             MemberKind::Symlink(target) | MemberKind::Hardlink(target) => target.len(),
             _ => 0,
         };
-        let text = (member.path.len() + link) as u64;
-        for (used, more, limit, what) in
-            [(&self.members, 1, MEMBER_LIMIT, "files"), (&self.text, text, TEXT_LIMIT, "bytes of paths")]
-        {
-            if used.fetch_add(more, Ordering::Relaxed) + more > limit {
-                return Err(TarError::TooMany { limit, what });
-            }
-        }
-        Ok(())
+        count(&self.members, 1, MEMBER_LIMIT, "files")?;
+        self.take_text(member.path.len() + link)
     }
+
+    fn take_text(&self, length: usize) -> Result<(), TarError> {
+        count(&self.text, length as u64, TEXT_LIMIT, "bytes of paths")
+    }
+
+    /// Whether there is room for the content of a file that by its name may be wanted. Without it the layer is read again
+    /// for those that are.
+    fn take_content(&self, size: u64) -> bool {
+        self.contents.fetch_add(size, Ordering::Relaxed).saturating_add(size) <= CONTENTS_LIMIT
+    }
+}
+
+fn count(used: &AtomicU64, more: u64, limit: u64, what: &'static str) -> Result<(), TarError> {
+    if used.fetch_add(more, Ordering::Relaxed) + more > limit {
+        return Err(TarError::TooMany { limit, what });
+    }
+    Ok(())
 }
 
 impl LayerMembers {
@@ -57,38 +73,64 @@ impl LayerMembers {
     pub fn read(tar: impl Read, budget: &Budget) -> Result<Self, TarError> {
         let mut hashed = Hashed { input: tar, hasher: Hasher::new(), length: 0 };
         let mut reader = TarReader::new(&mut hashed);
-        let (mut members, mut contents) = (Vec::new(), BTreeMap::new());
-        let (mut unpacked, mut kept) = (0_u64, 0);
+        let (mut members, mut contents, mut elf) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut unpacked = 0_u64;
         while let Some(member) = reader.next_member()? {
             budget.take(&member)?;
             unpacked = unpacked.saturating_add(member.size);
-            if may_be_wanted(&member) && kept + member.size <= CONTENTS_LIMIT {
-                kept += member.size;
+            if may_be_wanted(&member) && budget.take_content(member.size) {
                 contents.insert(members.len(), content(&mut reader)?);
+            } else if member.size > 0 {
+                let found = read_elf(&mut reader.data());
+                if let Some(found) = found.map_err(|error| reader.failed(error))? {
+                    budget.take_text(text_of(&found))?;
+                    elf.insert(members.len(), found);
+                }
             }
             members.push(member);
         }
         reader.finish()?;
         let entries = members.len() as u64;
         let facts = LayerFacts { diff_id: DiffId(hashed.hasher.finish()), unpacked, entries };
-        Ok(Self { facts, members, contents })
+        Ok(Self { facts, members, contents, elf })
     }
 }
 
-/// Whether a file has the last name of one whose content facts hold: whatever links its directories turn out to be.
+/// Whether a file has the last name of one whose content facts hold, of databases the last two, whatever links its
+/// directories turn out to be.
 fn may_be_wanted(member: &Member) -> bool {
-    let name = member.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let wanted = || BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES);
+    let ends = |path: &str, names: usize| {
+        let wanted = path.as_bytes().rsplit(|byte| *byte == b'/').take(names);
+        let mut parts = member.path.rsplit(|byte| *byte == b'/');
+        wanted.into_iter().all(|part| parts.next() == Some(part))
+    };
+    let below = |folder: &str| {
+        let above = member.path.iter().rposition(|byte| *byte == b'/').map(|at| &member.path[..at]);
+        above.is_some_and(|above| {
+            let (above, folder) = (above.rsplit(|byte| *byte == b'/'), folder.rsplit('/').take(2));
+            above.zip(folder).all(|(one, other)| one == other.as_bytes())
+        })
+    };
+    let named = || BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES).any(|path| ends(path, 1));
+    let database = || BaseFacts::DATABASES.iter().any(|path| ends(path, 2));
+    let listed = || !member.path.ends_with(b".md5sums") && BaseFacts::FOLDERS.iter().any(|path| below(path));
     member.kind == MemberKind::File
-        && member.size <= CONTENT_LIMIT
-        && wanted().any(|path| path.rsplit('/').next().is_some_and(|last| last.as_bytes() == name))
+        && member.size <= DATABASE_LIMIT
+        && (database() || (member.size <= CONTENT_LIMIT && (named() || listed())))
 }
 
-pub(super) fn content<R: Read>(reader: &mut TarReader<R>) -> Result<String, TarError> {
+/// The length of the names in bytes.
+fn text_of(elf: &Elf) -> usize {
+    let lists = [&elf.needed, &elf.runpath, &elf.rpath, &elf.versions].into_iter().flatten();
+    let pairs = elf.versions_needed.iter().map(|(library, version)| library.len() + version.len());
+    lists.map(String::len).chain(pairs).sum()
+}
+
+pub(super) fn content<R: Read>(reader: &mut TarReader<R>) -> Result<Vec<u8>, TarError> {
     let mut bytes = Vec::new();
     let read = reader.data().read_to_end(&mut bytes);
     read.map_err(|error| reader.failed(error))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 /// Hashes what is read, and stops at [`LAYER_LIMIT`].

@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::members::{CONTENT_LIMIT, LayerMembers, MEMBER_LIMIT, TEXT_LIMIT, content};
+use super::members::{
+    CONTENT_LIMIT, CONTENTS_LIMIT, DATABASE_LIMIT, LayerMembers, MEMBER_LIMIT, TEXT_LIMIT, content,
+};
 use super::read::{Member, MemberKind, TarError, TarReader, components, lossy, too_long};
-use crate::model::{BaseFacts, DiffId, Fact, FactKind, ImagePath};
+use crate::model::{BaseFacts, DiffId, Elf, Fact, FactKind, ImagePath};
 
 /// Deepest path: real trees stay below 60, and following links costs the square of it.
 const DEPTH_LIMIT: usize = 256;
@@ -29,7 +31,8 @@ pub struct Merge {
     facts: BaseFacts,
     /// Which member of which layer the content of a file is, by path.
     files: BTreeMap<ImagePath, FileId>,
-    kept: BTreeMap<FileId, String>,
+    kept: BTreeMap<FileId, Vec<u8>>,
+    elf: BTreeMap<FileId, Elf>,
     layers: usize,
     members: u64,
     text: u64,
@@ -56,10 +59,14 @@ impl Merge {
         let mut current = Layer { number, ordinal: 0, added: BTreeSet::new(), opaque: BTreeSet::new() };
         self.last_parent = None;
         for (index, member) in layer.members.iter().enumerate() {
-            if self.apply(&mut current, member)?
-                && let Some(content) = layer.contents.get(&index)
-            {
-                self.kept.insert((number, current.ordinal), content.clone());
+            if self.apply(&mut current, member)? {
+                let file = (number, current.ordinal);
+                if let Some(content) = layer.contents.get(&index) {
+                    self.kept.insert(file, content.clone());
+                }
+                if let Some(elf) = layer.elf.get(&index) {
+                    self.elf.insert(file, elf.clone());
+                }
             }
             current.ordinal += 1;
         }
@@ -79,7 +86,7 @@ impl Merge {
         let mut reader = TarReader::new(tar);
         let mut ordinal = 0;
         while let Some(member) = reader.next_member()? {
-            if missing.contains(&(number, ordinal)) && member.size <= CONTENT_LIMIT {
+            if missing.contains(&(number, ordinal)) && member.size <= DATABASE_LIMIT {
                 let content = content(&mut reader)?;
                 self.kept.insert((number, ordinal), content);
             }
@@ -100,26 +107,55 @@ impl Merge {
 
     /// The merged tree with the contents that were found.
     pub fn finish(mut self) -> BaseFacts {
-        let wanted = self.wanted_files();
-        for (path, id) in wanted {
-            if let Some(content) = self.kept.get(&id) {
-                self.facts.contents.insert(path, content.clone());
+        let binaries: BTreeSet<ImagePath> =
+            BaseFacts::BINARIES.iter().filter_map(|path| self.file(path)).collect();
+        for (path, id) in self.wanted_files() {
+            let Some(content) = self.kept.get(&id).cloned() else { continue };
+            if binaries.contains(&path) {
+                self.facts.binaries.insert(path, content);
+            } else {
+                let text = String::from_utf8(content);
+                let text =
+                    text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+                self.facts.contents.insert(path, text);
             }
         }
+        let elf = self.files.iter().filter_map(|(path, id)| Some((path.clone(), self.elf.get(id)?.clone())));
+        self.facts.elf = elf.collect();
         self.facts
     }
 
-    /// The files that the wanted paths are in the end.
+    /// The regular file to which a path leads.
+    fn file(&self, path: &str) -> Option<ImagePath> {
+        let path = self.facts.resolve(&ImagePath::parse(path).ok()?)?;
+        self.files.contains_key(&path).then_some(path)
+    }
+
+    /// The files that the wanted paths are in the end; those that are too long, or too many, are left out.
     fn wanted_files(&self) -> BTreeMap<ImagePath, FileId> {
-        let paths = BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES);
-        paths
-            .filter_map(|path| {
-                let path = self.facts.resolve(&ImagePath::parse(path).ok()?)?;
-                let fact = self.facts.tree.get(&path)?;
-                let id = self.files.get(&path)?;
-                (fact.size <= CONTENT_LIMIT).then_some((path, *id))
-            })
-            .collect()
+        let mut left = CONTENTS_LIMIT;
+        let mut found = BTreeMap::new();
+        let mut want = |path: Option<ImagePath>, limit: u64| {
+            let Some(path) = path.filter(|path| !found.contains_key(path)) else { return };
+            let (Some(fact), Some(id)) = (self.facts.tree.get(&path), self.files.get(&path)) else { return };
+            if fact.size <= limit.min(left) {
+                left -= fact.size;
+                found.insert(path, *id);
+            }
+        };
+        for path in BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES) {
+            want(self.file(path), CONTENT_LIMIT);
+        }
+        for path in BaseFacts::DATABASES {
+            want(self.file(path), DATABASE_LIMIT);
+        }
+        for folder in BaseFacts::FOLDERS {
+            let names = self.facts.names_in(folder).into_iter();
+            for (_, path) in names.filter(|(name, _)| !name.ends_with(".md5sums")) {
+                want(self.file(path.as_str()), CONTENT_LIMIT);
+            }
+        }
+        found
     }
 
     fn missing(&self) -> BTreeSet<FileId> {

@@ -2,6 +2,8 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
+use super::attributes::Attributes;
+
 /// A tar block.
 const BLOCK: usize = 512;
 /// Longest path or link target that is taken, as the kernel's `PATH_MAX`.
@@ -138,6 +140,7 @@ pub struct TarReader<R> {
     padding: u64,
     started: bool,
     ended: bool,
+    attributes: Attributes,
 }
 
 /// What extended headers say of the member behind them.
@@ -149,12 +152,21 @@ struct Extension {
     uid: Option<u64>,
     gid: Option<u64>,
     sparse: bool,
+    others: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<R: Read> TarReader<R> {
     /// Reads the uncompressed tar `input`.
     pub fn new(input: R) -> Self {
-        Self { input, position: 0, data: 0, padding: 0, started: false, ended: false }
+        Self {
+            input,
+            position: 0,
+            data: 0,
+            padding: 0,
+            started: false,
+            ended: false,
+            attributes: Attributes::default(),
+        }
     }
 
     /// The next member; what was left of the last one's data is passed over. `None` at the end.
@@ -208,6 +220,11 @@ impl<R: Read> TarReader<R> {
         position: u64,
     ) -> Result<Member, TarError> {
         let wrong = |reason| TarError::Header { position, reason };
+        self.attributes = Attributes {
+            user: header.username_bytes().unwrap_or_default().to_vec(),
+            group: header.groupname_bytes().unwrap_or_default().to_vec(),
+            records: extension.others,
+        };
         let path = extension.path.unwrap_or_else(|| header.path_bytes().into_owned());
         check_length(&path)?;
         let link = || {
@@ -246,6 +263,11 @@ impl<R: Read> TarReader<R> {
         }
         self.set_data(size);
         Ok(Member { path, kind, mode, uid, gid, size, position: self.position })
+    }
+
+    /// What the headers of the current member say beyond what layers keep.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
     /// The data of the current member that is not read yet.
@@ -395,7 +417,7 @@ impl Extension {
                 b"uid" => self.uid = Some(number()?),
                 b"gid" => self.gid = Some(number()?),
                 _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-                _ => {}
+                _ => self.others.push((key.to_vec(), value.to_vec())),
             }
         }
         Some(())

@@ -312,7 +312,7 @@ fn what_is_said_of_a_row() {
     assert_eq!(outdated.code, 1);
     assert!(outdated.stdout.trim_end().ends_with("  gone"), "{}", outdated.stdout);
 
-    env.file(LOCK, format!("version 1\nimage {} facts/linux/amd64 {}\n", bases.reference(), bases.one));
+    env.file(LOCK, format!("version 1\nimage {} facts2/linux/amd64 {}\n", bases.reference(), bases.one));
     assert_snapshot!(bases.said(&env.fails(2, &["build", "--quiet"])), @r"
     error: web (linux/amd64, linux/arm64): imgpack.lock: the row `image [registry]/acme/base:1` has no digest
     hint: `imgpack lock --upgrade [registry]/acme/base:1` sets it
@@ -536,8 +536,9 @@ fn the_facts_of_a_base_are_pinned_and_compared() {
     let mut env = bases.workspace();
     env.succeeds(&["lock", "--platform", "linux/amd64"]);
     let facts = |env: &Env| {
-        let of =
-            |line: &str| line.strip_prefix(&format!("image {} facts/", bases.reference())).map(str::to_owned);
+        let of = |line: &str| {
+            line.strip_prefix(&format!("image {} facts2/", bases.reference())).map(str::to_owned)
+        };
         read(env).unwrap().lines().filter_map(of).collect::<Vec<_>>()
     };
     let one = facts(&env);
@@ -549,7 +550,7 @@ fn the_facts_of_a_base_are_pinned_and_compared() {
     env.unset("CI");
     env.file("conf/motd", "changed\n");
     let built = env.succeeds(&["build"]);
-    assert_snapshot!(bases.remarks(&built), @"note: imgpack.lock: image [registry]/acme/base:1: facts/linux/arm64 added");
+    assert_snapshot!(bases.remarks(&built), @"note: imgpack.lock: image [registry]/acme/base:1: facts2/linux/arm64 added");
     assert_eq!(facts(&env).len(), 2);
     let locked = read(&env).unwrap();
     assert!(env.succeeds(&["lock"]).stderr.ends_with("imgpack.lock: unchanged\n"));
@@ -564,7 +565,7 @@ fn the_facts_of_a_base_are_pinned_and_compared() {
     error: web (linux/amd64): imgpack.lock pins [registry]/acme/base:1 with the facts [two] for linux/amd64, and this imgpack reads sha256:… of it
     hint: the lock was written by another imgpack: run `imgpack lock`, and commit the file
     ");
-    assert!(bases.said(&env.succeeds(&["lock"]).stderr).ends_with("facts/linux/amd64 changed\n"));
+    assert!(bases.said(&env.succeeds(&["lock"]).stderr).ends_with("facts2/linux/amd64 changed\n"));
     assert_eq!(read(&env).unwrap(), locked);
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use imgpack::model::BlobDigest;
-use imgpack::registry::{Registry as _, RegistryError};
+use imgpack::registry::{ArchiveFile, Registry as _, RegistryError};
 
 use crate::fake::{Asked, Fake, Reply};
 use crate::{anonymous, told};
@@ -84,7 +84,7 @@ fn refusals_are_told() {
         (
             Reply::status(200).with("content-length", 5_u64 << 30),
             1,
-            "http://[server]/file is larger than 4294967296 bytes, the most that a file of the network may have",
+            "http://[server]/file is larger than 4294967296 bytes, the most that is taken",
         ),
         (Reply::status(302), 1, "http://[server]/file was answered wrongly: a redirect leads nowhere"),
         (
@@ -199,4 +199,61 @@ fn over_tls_a_certificate_has_to_be_good() {
     let said = told(&error);
     assert!(said.starts_with(&format!("no secure connection to localhost, for {address}\n")), "{said}");
     assert!(said.contains("hint: if localhost has a certificate of your own CA"), "{said}");
+}
+
+/// Fetches `/file` of the server as one of an archive.
+fn fetch_of_archive(server: &Fake, limit: u64) -> Result<Vec<u8>, RegistryError> {
+    let mut bytes = Vec::new();
+    let address = &format!("http://{}/file", server.address);
+    anonymous().archive_file(&ArchiveFile { address, expected: None, limit, proxy: None }, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn a_file_of_an_archive_is_as_large_as_it_may_be() {
+    let server = Fake::start(|_| Reply::body("content"));
+    assert_eq!(fetch_of_archive(&server, 7).unwrap(), b"content");
+    let error = fetch_of_archive(&server, 6).unwrap_err();
+    let said = "http://[server]/file is larger than 6 bytes, the most that is taken";
+    assert_eq!(without_address(&server, &error), said);
+    // Without a length it is noticed on the way.
+    let server = Fake::start(|_| Reply::body("content").closed_after(7));
+    assert_eq!(without_address(&server, &fetch_of_archive(&server, 6).unwrap_err()), said);
+}
+
+#[test]
+fn a_file_of_an_archive_goes_by_way_of_its_proxy_and_over_http() {
+    // The proxy is asked with the whole address, and for a host that is nowhere.
+    let proxy = Fake::start(|asked| match asked.target.as_str() {
+        "http://archive.example/file" => Reply::status(302).with("location", "http://mirror.example/file"),
+        "http://mirror.example/file" => Reply::body("content"),
+        _ => Reply::status(404),
+    });
+    let address = "http://archive.example/file";
+    let by = &format!("http://{}", proxy.address);
+    let mut bytes = Vec::new();
+    let file = ArchiveFile { address, expected: None, limit: 100, proxy: Some(by) };
+    anonymous().archive_file(&file, &mut bytes).unwrap();
+    assert_eq!(bytes, b"content");
+    let mut said = String::new();
+    for (address, location) in [
+        ("ftp://a.example/x", ""),
+        ("http://me:geheim@a.example/x", ""),
+        ("http://a.example/x", "http://127.0.0.1:1/"),
+    ] {
+        let proxy = Fake::start(move |_| Reply::status(302).with("location", location));
+        let file = ArchiveFile {
+            address,
+            expected: None,
+            limit: 100,
+            proxy: Some(&format!("http://{}", proxy.address)),
+        };
+        let error = anonymous().archive_file(&file, &mut Vec::new()).unwrap_err();
+        said += &(without_address(&proxy, &error) + "\n");
+    }
+    insta::assert_snapshot!(said, @r"
+    ftp://a.example/x cannot be fetched: it is an address which is neither https nor http
+    http://a.example/x cannot be fetched: it is an address which carries a user or a password
+    http://a.example/x leads to http://127.0.0.1:1/, which is nearer to this machine than the registry is
+    ");
 }

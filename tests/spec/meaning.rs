@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use imgpack::model::{Class, Compression, Owner, Platform};
 use imgpack::spec::{
-    Base, Build, Component, FileKind, HealthTest, ImageSpec, Inherit, Part, RustTarget, Template, Value,
+    ApkLocation, Base, Build, Component, FileKind, HealthTest, ImageSpec, Inherit, Init, Keep, Packages,
+    Part, RustTarget, Template, Value,
 };
 
 use crate::memory::{Memory, one, try_one};
@@ -103,6 +104,137 @@ fn bases() {
     let text = "args: { V: '3.20' }\nbase: 'docker.io/library/alpine:${arg.V}'";
     assert_eq!(one(text).base, Base::Registry("docker.io/library/alpine:3.20".to_owned()));
     assert!(try_one("args: { V: alpine }\nbase: '${arg.V}'").unwrap_err().contains("which registry"));
+}
+
+#[test]
+fn packages() {
+    let Some(Packages::Debian(debian)) = one("args: { V: '15' }\npackages:\n  debian:\n    suite: trixie\n    \
+         install: [curl, libpq5=17.2-1+b1, 'postgresql-${arg.V}', g++]\n    exclude: [perl, perl]\n    \
+         keep: [man, docs]\n    scripts: { perl: ignore, curl: null }\n    repositories:\n    \
+         - { url: 'https://apt.example.org/debian/', suite: trixie, components: [main, a/b], key: a.asc }\n    \
+         - { url: 'http://apt.example.org', suite: ./, key: b.asc }")
+    .packages
+    else {
+        panic!("no packages of Debian")
+    };
+    assert_eq!(debian.suite, "trixie");
+    assert_eq!(debian.install, ["curl", "libpq5=17.2-1+b1", "postgresql-15", "g++"]);
+    assert_eq!(debian.exclude, ["perl"]);
+    assert_eq!(debian.keep, Keep { docs: true, man: true, locales: false });
+    assert_eq!(debian.scripts_ignored.into_iter().collect::<Vec<_>>(), ["perl"]);
+    let repositories: Vec<_> = debian
+        .repositories
+        .iter()
+        .map(|row| (row.url.as_str(), row.suite.as_str(), row.components.len()))
+        .collect();
+    assert_eq!(
+        repositories,
+        [("https://apt.example.org/debian", "trixie", 2), ("http://apt.example.org", "./", 0)]
+    );
+    assert_eq!(debian.repositories[0].key.path, "buildspecs/a.asc");
+    assert_eq!(debian.site.to_string(), "buildspecs/app.yaml:4:5");
+
+    let wanted =
+        ["curl", "curl=8.14.1-r2", "curl~8", "curl>=8", "so:libpq.so.5", "cmd:psql", "!perl", "pc:x=1.2"];
+    let Some(Packages::Apk(apk)) = one(&format!(
+        "packages: {{ apk: {{ install: ['{}'], repositories: [{{ dir: ../apks, key: k.rsa.pub }}, {{ url: 'https://a.b/c/' }}] }} }}",
+        wanted.join("', '")
+    ))
+    .packages
+    else {
+        panic!("no packages of Alpine")
+    };
+    assert_eq!(apk.install, wanted);
+    assert!(matches!(&apk.repositories[0].from, ApkLocation::Directory(path) if path.path == "apks"));
+    assert!(matches!(&apk.repositories[1].from, ApkLocation::Url(url) if url == "https://a.b/c"));
+    assert_eq!(apk.repositories[1].key, None);
+
+    assert_eq!(one("packages: {}").packages, None);
+    assert_eq!(one("packages: { debian: null }").packages, None);
+}
+
+/// The other distribution replaces, the same one is laid over, and `null` removes.
+#[test]
+fn packages_of_variants() {
+    let spec = |variant: &str| {
+        let text = "packages: { debian: { suite: trixie, install: [curl], keep: [docs] } }\nvariants:\n  \
+             apk: { packages: { apk: { install: [curl] } } }\n  \
+             more: { packages: { debian: { install+: [jq] } } }\n  none: { packages: null }\n";
+        let workspace =
+            Memory::new(&[("buildspecs/app.yaml", text)]).load().unwrap_or_else(|p| panic!("{p}"));
+        workspace.select(&[format!("app@{variant}").parse().unwrap()], None).unwrap().remove(0).packages
+    };
+    assert!(matches!(spec("apk"), Some(Packages::Apk(apk)) if apk.install == ["curl"]));
+    assert!(
+        matches!(spec("more"), Some(Packages::Debian(debian)) if debian.install == ["curl", "jq"] && debian.keep.docs)
+    );
+    assert_eq!(spec("none"), None);
+}
+
+#[test]
+fn init_and_elf() {
+    assert_eq!(one("").init, None);
+    assert_eq!(one("init: false").init, None);
+    assert_eq!(one("init: true").init, Some(Init::default()));
+    let init = one("args: { A: up }\ninit:\n  expand: true\n  wait: ['db:5432', '[::1]:1', '$${DB}:5432']\n  \
+         before: [[/app/migrate, '${arg.A}'], [x]]\n  render: [{ from: /a, to: /b, only: [A, B_1] }, { from: /c, to: /d }]")
+    .init
+    .unwrap();
+    assert!(init.expand);
+    assert_eq!(init.wait, ["db:5432", "[::1]:1", "${DB}:5432"]);
+    assert_eq!(init.before, [vec!["/app/migrate", "up"], vec!["x"]]);
+    assert_eq!((init.render[0].from.as_str(), init.render[0].to.as_str()), ("/a", "/b"));
+    assert_eq!(
+        (init.render[0].only.as_slice(), init.render[1].only.len()),
+        (["A".into(), "B_1".into()].as_slice(), 0)
+    );
+    let elf = one("elf: { allow: ['libcuda.so.*'], ignore: ['/app/**/prebuilds/**'] }").elf;
+    assert_eq!((elf.allow.as_slice(), elf.ignore.len()), (["libcuda.so.*".to_owned()].as_slice(), 1));
+    assert_eq!(one("components: [probe, init]").components.len(), 2);
+}
+
+/// Images of the workspace, as bases and for their files.
+#[test]
+fn other_images() {
+    let workspace = Memory::new(&[
+        ("buildspecs/python3.yaml", "variants: { slim: { platforms: [linux/amd64] } }"),
+        ("buildspecs/tools.yaml", "images: { a: {}, b: { base: 'spec:python3' } }"),
+        (
+            "buildspecs/app.yaml",
+            "args: { B: python3 }\nbase: 'spec:${arg.B}'\nfiles:\n- { from: 'spec:tools/b', path: /x/, to: /y/, include: [z] }\n\
+             variants: { slim: { base: spec:python3@slim, platforms: [linux/amd64], files: null } }",
+        ),
+    ])
+    .load_with(&["args.B=python3"])
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    let select =
+        |name: &str| workspace.select(&[name.parse().unwrap()], None).map(|mut specs| specs.remove(0));
+    let app = select("app").unwrap();
+    assert_eq!(app.base, Base::Spec("python3".parse().unwrap()));
+    let FileKind::Spec { identity, path, include, .. } = &app.files[0].kind else { panic!("no spec") };
+    assert_eq!((identity.to_string(), path.as_ref().unwrap().as_str()), ("tools/b".to_owned(), "/x"));
+    assert_eq!(include, &["z"]);
+    let slim = select("app@slim").unwrap();
+    let Base::Spec(identity) = &slim.base else { panic!("no spec") };
+    assert_eq!(slim.needs.iter().map(|need| &need.identity).collect::<Vec<_>>(), [identity]);
+    let needs: Vec<_> = app.needs.iter().map(|need| (need.identity.to_string(), need.needs.len())).collect();
+    assert_eq!(needs, [("python3".to_owned(), 0), ("tools/b".to_owned(), 1)]);
+    assert_eq!(app.needs[1].needs, app.needs[..1]);
+
+    // What `--set` names has to be there too.
+    let text = [("buildspecs/app.yaml", "")];
+    let workspace = Memory::new(&text).load_with(&["base=spec:other"]).unwrap();
+    let message = workspace.select(&[], None).unwrap_err().to_string();
+    assert!(message.contains("there is no service `other`"), "{message}");
+}
+
+#[test]
+fn mirrors_of_packages() {
+    let text = "apiVersion: imgpack/v1\nmirrors: { debian: ['https://a.b/debian/', 'http://c.d'], docker.io: [m.example] }";
+    let workspace = Memory::new(&[("imgpack.yaml", text)]).load().unwrap();
+    assert_eq!(workspace.debian_mirrors, ["https://a.b/debian", "http://c.d"]);
+    assert!(workspace.apk_mirrors.is_empty());
+    assert_eq!(workspace.mirrors.keys().collect::<Vec<_>>(), ["docker.io"]);
 }
 
 #[test]

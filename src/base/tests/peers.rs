@@ -39,8 +39,32 @@ fn alpine_is_read_as_it_is() {
         assert_eq!(facts.resolve(&path("/etc/ssl/cert.pem")).unwrap().as_str(), BaseFacts::CA_BUNDLES[0]);
         assert!(facts.contents[&path("/etc/passwd")].starts_with("root:x:0:0:root:/root:/bin/sh\n"));
         assert!(facts.contents[&path(BaseFacts::CA_BUNDLES[0])].contains("-----BEGIN CERTIFICATE-----"));
-        let kept: Vec<_> = facts.contents.keys().map(ImagePath::as_str).collect();
-        assert_eq!(kept, ["/etc/group", "/etc/nsswitch.conf", "/etc/passwd", BaseFacts::CA_BUNDLES[0]]);
+        let kept = facts.contents.keys().map(ImagePath::as_str);
+        let (keys, kept): (Vec<_>, Vec<_>) = kept.partition(|path| path.starts_with("/etc/apk/keys/"));
+        assert_eq!(keys.len(), facts.names_in("/etc/apk/keys").len());
+        assert!(!keys.is_empty());
+        let expected = "/etc/apk/arch /etc/apk/repositories /etc/apk/world /etc/group /etc/nsswitch.conf /etc/os-release \
+            /etc/passwd /etc/shells /etc/ssl/certs/ca-certificates.crt /lib/apk/db/installed /lib/apk/db/triggers";
+        assert_eq!(kept.join(" "), expected);
+        assert!(facts.text("/lib/apk/db/installed").unwrap().contains("\nP:musl\n"));
+        let scripts = facts.binary("/lib/apk/db/scripts.tar").unwrap();
+        assert_eq!(scripts.len() as u64, facts.tree[&path("/lib/apk/db/scripts.tar")].size);
+        let machine = name.trim_end_matches(".tar.gz").rsplit('-').next().unwrap();
+        assert!(facts.elf.values().all(|elf| elf.machine == machine));
+        let loader = format!("/lib/ld-musl-{machine}.so.1");
+        let (busybox, libz) = (&facts.elf[&path("/bin/busybox")], &facts.elf[&path("/lib/libz.so.1.3.1")]);
+        assert_eq!(busybox.interpreter.as_ref(), Some(&loader));
+        assert_eq!(busybox.needed, [format!("libc.musl-{machine}.so.1")]);
+        assert_eq!(libz.soname.as_deref(), Some("libz.so.1"));
+        assert!(facts.elf.contains_key(&path(&loader)));
+        let mut tar = crate::tar::TarReader::new(crate::tar::open_packed(bytes.as_slice()).unwrap().1);
+        let mut count = 0;
+        while tar.next_member().unwrap().is_some() {
+            let mut magic = Vec::new();
+            tar.data().take(4).read_to_end(&mut magic).unwrap();
+            count += usize::from(magic == *b"\x7fELF");
+        }
+        assert_eq!(facts.elf.len(), count);
         assert_eq!(base.config.cmd.as_deref(), Some(&["/bin/sh".to_owned()][..]));
     }
 }

@@ -1,12 +1,29 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
-use std::sync::Arc;
+mod archive;
+mod contents;
+mod debian;
+mod error;
+mod fetch;
+mod parts;
+mod place;
+mod release;
+mod request;
+mod unpack;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+pub use error::PackageError;
+pub use place::{PlacedPackages, place_packages};
 
 use super::error::Error;
+use super::error::ErrorKind;
 use super::prepare::{Session, Target};
+use super::slots::Slots;
 use crate::base::BaseImage;
-use crate::debian::DebFacts;
-use crate::model::{Contents, PinnedPackage};
+use crate::debian::{DebFacts, Index};
+use crate::model::{BlobDigest, Contents, PinnedPackage};
 use crate::spec::Packages;
 
 /// The packages of one image for one platform: a package stands behind those that it depends on, as far as there is such an
@@ -15,6 +32,24 @@ use crate::spec::Packages;
 pub struct PackageSet {
     /// All that are put on the base, those of the base not among them.
     pub packages: Vec<PinnedPackage>,
+}
+
+/// What one command found out about packages.
+#[derive(Default)]
+pub(super) struct KnownPackages {
+    archives: archive::Archives,
+    /// States of repositories, or why they are not known.
+    releases: Slots<String, Result<Arc<release::KnownRelease>, Arc<ErrorKind>>>,
+    /// The indexes that were read last, with what names them.
+    indexes: Mutex<Option<(String, Vec<Index>)>>,
+    /// Packages by requests.
+    sets: Slots<String, Arc<PackageSet>>,
+    /// Where the files of packages are.
+    places: Mutex<BTreeMap<BlobDigest, fetch::Place>>,
+    /// Files that are brought.
+    blobs: Slots<BlobDigest, ()>,
+    /// What was told.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// A package with what it holds.
@@ -39,14 +74,22 @@ impl Session<'_> {
     /// Everything that decides which packages an image gets, where the lock says it and no base need be read; the empty
     /// text for an image without packages.
     pub(super) fn packages_identity(&self, target: &Target) -> Option<String> {
-        target.spec.packages.is_none().then(String::new)
+        match &target.spec.packages {
+            None => Some(String::new()),
+            Some(Packages::Debian(packages)) => self.debian_identity(target, packages),
+            Some(Packages::Apk(_)) => None,
+        }
     }
 
     /// Which packages an image on `base` gets: as the lock says, else as the newest indexes give it, which is then pinned.
-    pub(super) fn package_set(&self, target: &Target, _base: &BaseImage) -> Result<Option<Arc<PackageSet>>, Error> {
+    pub(super) fn package_set(
+        &self,
+        target: &Target,
+        base: &BaseImage,
+    ) -> Result<Option<Arc<PackageSet>>, Error> {
         match &target.spec.packages {
             None => Ok(None),
-            Some(Packages::Debian(_)) => Err(Error::usage("packages.debian is not in this version of imgpack yet")),
+            Some(Packages::Debian(packages)) => self.debian_set(target, packages, base).map(Some),
             Some(Packages::Apk(_)) => Err(Error::usage("packages.apk is not in this version of imgpack yet")),
         }
     }

@@ -18,15 +18,11 @@ impl FromText for Address {
 
 impl Address {
     fn read(text: &str) -> Result<Self, Wrong> {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        // What may be secret is not repeated.
-        let shown = format!("{scheme}://{host}/…");
-        match scheme {
+        let parts = Parts::of(text);
+        let shown = parts.shown();
+        match parts.scheme {
             "https" => {}
-            "http" if is_this_machine(host) => {}
+            "http" if is_this_machine(parts.host) => {}
             "http" => {
                 return Err(Wrong::new(format!("`{shown}`: http is spoken only with this machine"))
                     .hint("write https://"));
@@ -36,19 +32,82 @@ impl Address {
                     .hint("write an https:// address, image:REF, or a path of the workspace"));
             }
         }
-        if authority.contains('@') {
-            return Err(Wrong::new(format!("`{shown}` carries a user or a password"))
-                .hint("files are fetched without credentials; an image of a registry can have them"));
+        parts.check(text, "files are fetched without credentials; an image of a registry can have them")?;
+        if parts.path.is_empty() || parts.path.ends_with('/') {
+            return Err(Wrong::new(format!("`{text}` names no file")).hint("write the address of one file"));
         }
-        if rest.contains('?') {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The address of an archive of packages, without a slash at its end: `https://` or `http://`, for what comes from it is
+/// signed. Nothing in it can be a secret, as in an [`Address`].
+#[derive(Debug, Clone)]
+pub(in crate::spec) struct ArchiveAddress(pub(in crate::spec) String);
+
+impl FromText for ArchiveAddress {
+    const WANTED: &'static str = "an address like https://deb.debian.org/debian";
+    fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        Self::read(text).map_err(|wrong| if text.contains(['@', '?', '#']) { wrong.secret() } else { wrong })
+    }
+}
+
+impl ArchiveAddress {
+    fn read(text: &str) -> Result<Self, Wrong> {
+        let text = text.trim_end_matches('/');
+        let parts = Parts::of(text);
+        if !matches!(parts.scheme, "https" | "http") {
+            let hint = if text.contains("://") {
+                "write an https:// address".to_owned()
+            } else {
+                format!("write https://{text}")
+            };
+            return Err(
+                Wrong::new(format!("`{text}` is not the address of an archive of packages")).hint(hint)
+            );
+        }
+        parts.check(text, "packages are fetched without credentials")?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// An address, taken apart.
+struct Parts<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+    host: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        Self { scheme, authority, host, path }
+    }
+
+    /// What is not secret of it.
+    fn shown(&self) -> String {
+        format!("{}://{}/…", self.scheme, self.host)
+    }
+
+    /// What no address of imgpack's has.
+    fn check(&self, text: &str, no_credentials: &str) -> Result<(), Wrong> {
+        let shown = self.shown();
+        if self.authority.contains('@') {
+            return Err(Wrong::new(format!("`{shown}` carries a user or a password")).hint(no_credentials));
+        }
+        if text.contains('?') {
             return Err(Wrong::new(format!("`{shown}` has a query, which could hold a secret"))
-                .hint("name the file by an address that needs none: it stands in imgpack.lock"));
+                .hint("write an address that needs none: it stands in imgpack.lock"));
         }
-        if rest.contains('#') {
+        if text.contains('#') {
             return Err(Wrong::new(format!("`{shown}` has a fragment, which no server is asked for"))
                 .hint("leave out `#` and what follows"));
         }
-        check_host(host).map_err(Wrong::new)?;
+        check_host(self.host).map_err(Wrong::new)?;
         if text.len() > LONGEST {
             return Err(Wrong::new(format!("an address of {} characters, at most {LONGEST}", text.len())));
         }
@@ -56,13 +115,10 @@ impl Address {
             return Err(Wrong::new(format!("`{shown}` has a character that no address has"))
                 .hint("write it with its percent sign and digits, like %20"));
         }
-        if path.is_empty() || path.ends_with('/') {
-            return Err(Wrong::new(format!("`{text}` names no file")).hint("write the address of one file"));
-        }
-        if path.split('/').any(|part| matches!(part, "." | "..")) {
+        if self.path.split('/').any(|part| matches!(part, "." | "..")) {
             return Err(Wrong::new(format!("`{text}` has a component `.` or `..`")));
         }
-        Ok(Self(text.to_owned()))
+        Ok(())
     }
 }
 
@@ -113,6 +169,35 @@ mod tests {
             "https://example.com/ä",
             "https://example.com/a/../b",
             "https://example.com/\\a",
+        ] {
+            let wrong = read(text).map(|_| ()).unwrap_err();
+            assert!(!format!("{wrong:?}").contains("geheim"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn archives_of_packages() {
+        let sources = Sources::default();
+        let read = |text: &str| ArchiveAddress::from_text(text, &Origin::new(Span::begin(0), &sources));
+        for (text, expected) in [
+            ("https://deb.debian.org/debian", "https://deb.debian.org/debian"),
+            ("http://mirror.example:8080/debian/", "http://mirror.example:8080/debian"),
+            ("https://apt.example.org", "https://apt.example.org"),
+        ] {
+            assert_eq!(read(text).unwrap().0, expected);
+        }
+        for text in [
+            "deb.debian.org/debian",
+            "ftp://deb.debian.org/debian",
+            "file:///srv/debian",
+            "https://u:geheim@apt.example.org/debian",
+            "https://geheim@apt.example.org",
+            "https://apt.example.org/debian?token=geheim",
+            "https://apt.example.org/a#geheim",
+            "https://apt.example.org/../debian",
+            "https:///debian",
+            "https://apt.example.org/a b",
+            "",
         ] {
             let wrong = read(text).map(|_| ()).unwrap_err();
             assert!(!format!("{wrong:?}").contains("geheim"), "{wrong:?}");

@@ -5,7 +5,7 @@ use super::keys::PlaceKey;
 use super::path::Glob;
 use super::reference;
 use super::text::Mode;
-use crate::model::ImagePath;
+use crate::model::{Identity, ImagePath};
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{
     FromText, Items, Late, Origin, Reader, Schemas, Shape, Table, Template, Wrong, record, words,
@@ -15,9 +15,9 @@ use crate::spec::yaml::{Content, Node};
 record! {
     /// One thing that is put into the image: exactly one of `from`, `dir`, `link` and `text`.
     struct FileRow("files") {
-        /// File or directory of the workspace that is copied; `image:REF`: of an image of a registry; `https://…`: one file.
+        /// File or directory of the workspace that is copied; `image:REF`: of an image of a registry; `spec:NAME`: of an image of the workspace; `https://…`: one file.
         "from" => from: Late<FromForm>,
-        /// With `from: image:REF`: the file or directory of the image.
+        /// With `from: image:REF` or `from: spec:NAME`: the file or directory of the image.
         "path" => path: Late<Place>,
         /// Its place in the image.
         "to" => to: Late<Place>,
@@ -56,23 +56,20 @@ pub(in crate::spec) enum FromForm {
     },
     /// `image:` and a registry reference.
     Image(String),
+    /// `spec:` and an image of the workspace.
+    Spec(Identity),
     /// A file of the network.
     Address(Address),
 }
 
 impl FromText for FromForm {
-    const WANTED: &'static str = "a path, image:REF or an address";
+    const WANTED: &'static str = "a path, image:REF, spec:NAME or an address";
     fn from_text(text: &str, origin: &Origin<'_>) -> Result<Self, Wrong> {
         match text.split_once(':') {
             Some(("image", reference)) => {
                 return reference::check_image(reference).map(|()| Self::Image(reference.to_owned()));
             }
-            Some(("spec", _)) => {
-                return Err(Wrong::new(format!(
-                    "`{text}`: files from another spec are not in this version of imgpack yet"
-                ))
-                .hint("`from` is a path of the workspace, image:REF, or an https:// address"));
-            }
+            Some(("spec", name)) => return reference::spec_identity(name).map(Self::Spec),
             Some((scheme @ ("oci" | "oci-archive" | "docker-archive"), _)) => {
                 return Err(Wrong::new(format!("`{text}`: files do not come from layouts and archives"))
                     .hint(format!("`{scheme}:` is for `base`; an image of a registry is image:REF")));

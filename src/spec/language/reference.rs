@@ -1,4 +1,4 @@
-use crate::model::is_tag;
+use crate::model::{Identity, is_tag};
 use crate::spec::shape::{FromText, Origin, Wrong};
 
 /// Longest `registry/repository` (distribution's reference grammar).
@@ -177,6 +177,14 @@ pub(super) fn check_image(text: &str) -> Result<(), Wrong> {
     let full = if bare.contains('/') { bare.to_owned() } else { format!("library/{bare}") };
     Err(Wrong::new(format!("`{text}` does not say which registry it is in"))
         .hint(format!("write image:docker.io/{full}")))
+}
+
+/// The image that `spec:` names.
+pub(super) fn spec_identity(text: &str) -> Result<Identity, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new(format!("`spec:{text}` does not name an image of the workspace"))
+            .hint("write spec:SERVICE, spec:SERVICE/IMAGE or spec:SERVICE@VARIANT")
+    })
 }
 
 /// A registry, or a part of one: what `mirrors` stand for, and each of them.

@@ -2,21 +2,25 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value as Json, json};
 
+use super::base::BaseForm;
 use super::build::BuildMap;
+use super::elf::ElfMap;
 use super::files::FilesForm;
 use super::image::Image;
-use super::keys::{ArgKey, NameKey, PlatformKey};
+use super::init::InitForm;
+use super::keys::{ArgKey, NameKey};
+use super::packages::PackagesMap;
 use super::path::{Glob, StagedPath};
-use super::reference::{self, RepositoryText};
+use super::reference::RepositoryText;
 use super::text::Name;
 use crate::model::{Compression, ImagePath, Platform};
-use crate::spec::problem::{did_you_mean, nearest};
+use crate::spec::problem::did_you_mean;
 use crate::spec::service::SourcePath;
 use crate::spec::shape::{
     Checked, FromText, Items, Late, Origin, Plain, Reader, Schemas, Shape, Table, Template, Wrong, record,
     words,
 };
-use crate::spec::yaml::{Content, Node, Style};
+use crate::spec::yaml::{Content, Node};
 
 record! {
     /// One service: a buildspec, or a row of `services` in imgpack.yaml.
@@ -52,8 +56,10 @@ record! {
         "args" => args: Table<ArgKey, Plain<String>>,
         /// How it is built. Default: not at all; a base and files are an image too.
         "build" => build: BuildMap,
-        /// What it stands on: `static` (the default), `scratch`, a registry reference, an archive, or a `rootfs`.
+        /// What it stands on: `static` (the default), `scratch`, `spec:NAME`, a registry reference, an archive, or a `rootfs`.
         "base" => base: BaseForm,
+        /// Packages of the base's distribution, put on the base: of Debian or of Alpine.
+        "packages" => packages: PackagesMap,
         /// Components of imgpack that are put on the base.
         "components" => components: Items<Late<ComponentWord>>,
         /// Files, directories, links and texts: a list of maps, or a map of places in the image to paths.
@@ -62,6 +68,10 @@ record! {
         "remove" => remove: Items<Late<ImagePath>>,
         /// PEM files that are added to the image's CA bundle.
         "certificates" => certificates: Items<Late<SourcePath>>,
+        /// A small program of imgpack's as PID 1, under which the entrypoint runs: `true`, or what it does first.
+        "init" => init: InitForm,
+        /// What the check of programs and shared libraries lets pass.
+        "elf" => elf: ElfMap,
         /// How the image is run.
         "image" => image: Image,
         /// Platforms. Default: linux/amd64 and linux/arm64.
@@ -83,11 +93,8 @@ record! {
         "steps" => "steps before the builder",
         "tools" => "other tools",
         "secrets" => "secrets of the fetch phase",
-        "packages" => "Debian and Alpine packages",
-        "init" => "the init component",
         "budget" => "size budgets",
         "test" => "tests of the image",
-        "elf" => "checks of shared libraries",
         "attestations" => "attestations",
     }
 }
@@ -219,111 +226,5 @@ impl Shape for SourceForm {
     }
     fn wanted() -> String {
         "a directory, or a map with dir, include, exclude and add".to_owned()
-    }
-}
-
-/// `base`
-#[derive(Debug)]
-pub(in crate::spec) enum BaseForm {
-    Text(Late<BaseText>),
-    Map(BaseMap),
-}
-
-record! {
-    /// A base that is one root file system for each platform.
-    struct BaseMap("base") {
-        /// A tar or tar.gz file for each platform.
-        "rootfs" => rootfs: Table<PlatformKey, Late<SourcePath>>,
-    }
-}
-
-impl Shape for BaseForm {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match &node.content {
-            Content::Map(_) => {
-                let map = BaseMap::read(node, reader)?;
-                if !matches!(
-                    map.rootfs,
-                    crate::spec::shape::Field::Set(_) | crate::spec::shape::Field::Broken
-                ) {
-                    reader.say(node.span, "`base` as a map needs `rootfs`");
-                    return None;
-                }
-                Some(Self::Map(map))
-            }
-            Content::Scalar(_, Style::Plain | Style::Quoted | Style::Argument) => {
-                Late::read(node, reader).map(Self::Text)
-            }
-            _ => {
-                reader.wrong(node, &Self::wanted());
-                None
-            }
-        }
-    }
-    fn schema(schemas: &mut Schemas) -> Json {
-        json!({ "anyOf": [BaseMap::schema(schemas), { "type": "string" }] })
-    }
-    fn wanted() -> String {
-        "static, scratch, a registry reference, an archive, or a map with rootfs".to_owned()
-    }
-}
-
-/// A base in one text.
-#[derive(Debug, Clone)]
-pub(in crate::spec) enum BaseText {
-    Static,
-    Scratch,
-    Registry(String),
-    OciLayout(SourcePath),
-    OciArchive(SourcePath),
-    DockerArchive(SourcePath),
-}
-
-impl FromText for BaseText {
-    const WANTED: &'static str = "static, scratch, a registry reference, or an archive";
-    fn from_text(text: &str, origin: &Origin<'_>) -> Result<Self, Wrong> {
-        match text {
-            "static" => return Ok(Self::Static),
-            "scratch" => return Ok(Self::Scratch),
-            _ => {}
-        }
-        let path = |text| SourcePath::from_text(text, origin);
-        match text.split_once(':') {
-            Some(("oci", dir)) => return path(dir).map(Self::OciLayout),
-            Some(("oci-archive", file)) => return path(file).map(Self::OciArchive),
-            Some(("docker-archive", file)) => return path(file).map(Self::DockerArchive),
-            Some(("spec", _)) => {
-                return Err(Wrong::new(format!(
-                    "`{text}`: a base that is another spec is not in this version of imgpack yet"
-                )));
-            }
-            _ => {}
-        }
-        if let Some((_, rest)) = text.split_once("://") {
-            return Err(Wrong::new(format!("`{text}` is not a registry reference"))
-                .hint(format!("write {rest}, without the scheme")));
-        }
-        let (host, rest) = text.split_once('/').unwrap_or(("", text));
-        if reference::is_registry_host(host) {
-            return reference::check_reference(text).map(|()| Self::Registry(text.to_owned()));
-        }
-        if !text.contains(['/', ':', '@'])
-            && let Some(near) = nearest(text, ["static", "scratch"])
-        {
-            return Err(Wrong::new(format!("`{text}` is not a base")).hint(format!("did you mean `{near}`?")));
-        }
-        let full = match (host, text.contains([':', '@'])) {
-            ("", _) if rest.contains('/') => format!("docker.io/{rest}"),
-            ("", true) => format!("docker.io/library/{rest}"),
-            ("", false) => format!("docker.io/library/{rest}:TAG"),
-            (_, _) => format!("docker.io/{text}"),
-        };
-        let rootfs = if text == "alpine" || text.starts_with("alpine:") {
-            ", or `rootfs:` with Alpine's own root file systems"
-        } else {
-            ""
-        };
-        Err(Wrong::new(format!("`{text}` does not say which registry it is in"))
-            .hint(format!("write {full}{rootfs}; words alone are `static` and `scratch`")))
     }
 }

@@ -107,6 +107,23 @@ impl FromText for Mode {
     }
 }
 
+/// The name of a variable of the environment.
+#[derive(Debug, Clone)]
+pub(in crate::spec) struct VariableName(pub(in crate::spec) String);
+
+impl FromText for VariableName {
+    const WANTED: &'static str = "the name of a variable";
+    fn from_text(text: &str, _: &Origin<'_>) -> Result<Self, Wrong> {
+        let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Wrong::new(format!("`{text}` is not the name of a variable")))
+        }
+    }
+}
+
 /// The signal that stops a container.
 #[derive(Debug, Clone)]
 pub(in crate::spec) struct Signal(pub(in crate::spec) String);

@@ -1,7 +1,8 @@
 use super::auth::AuthSettings;
 use super::cache::CacheSettings;
-use super::keys::{NameKey, PrefixKey};
-use super::reference::{Prefix, Registry};
+use super::keys::NameKey;
+use super::mirrors::Mirrors;
+use super::reference::Registry;
 use super::service::{Patch, Service};
 use super::tags::TagRules;
 use crate::spec::service::SourcePath;
@@ -23,8 +24,9 @@ record! {
         "specs" => specs: Items<Plain<SourcePath>>,
         /// What every service begins with.
         "defaults" => defaults: Checked<Patch>,
-        /// Where images of a registry, or of a part of one, are read from first: `docker.io: [mirror.example/dockerhub]`.
-        "mirrors" => mirrors: Table<PrefixKey, Items<Plain<Prefix>>>,
+        /// Where images of a registry, or of a part of one, are read from first: `docker.io: [mirror.example/dockerhub]`; and
+        /// packages of `debian` and `apk`: `debian: [https://mirror.example/debian]`.
+        "mirrors" => mirrors: Mirrors,
         /// Which servers get the credentials for registries.
         "auth" => auth: AuthSettings,
         /// This machine's cache.

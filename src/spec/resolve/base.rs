@@ -1,5 +1,6 @@
 use super::Resolver;
 use crate::spec::language::{self, BaseForm, BaseText, Patch};
+use crate::spec::references::Reference;
 use crate::spec::service::Base;
 use crate::spec::shape::Field;
 
@@ -8,6 +9,7 @@ impl Resolver<'_> {
         let map = match field.value() {
             None => return Some(Base::Static),
             Some(BaseForm::Text(text)) => {
+                let span = field.get().map_or(self.subject.span, |set| set.span);
                 return Some(match self.late(text)? {
                     BaseText::Static => Base::Static,
                     BaseText::Scratch => Base::Scratch,
@@ -15,6 +17,10 @@ impl Resolver<'_> {
                     BaseText::OciLayout(path) => Base::OciLayout(path),
                     BaseText::OciArchive(path) => Base::OciArchive(path),
                     BaseText::DockerArchive(path) => Base::DockerArchive(path),
+                    BaseText::Spec(identity) => {
+                        self.references.push(Reference { span, identity: identity.clone() });
+                        Base::Spec(identity)
+                    }
                 });
             }
             Some(BaseForm::Map(map)) => map,

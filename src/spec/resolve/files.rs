@@ -5,6 +5,7 @@ use crate::model::{Class, ImagePath, Owner};
 use crate::spec::language::{
     FileRow, FilesForm, FromForm, OwnerText, Patch, Place as Spot, RowClass, UserForm,
 };
+use crate::spec::references::Reference;
 use crate::spec::service::{FileKind, FileRule, Site};
 use crate::spec::shape::{Field, Set};
 use crate::spec::sources::Span;
@@ -116,7 +117,9 @@ impl Resolver<'_> {
         } else {
             FileKind::Text(self.template(row.text.value()?, Place::Layer)?)
         };
-        if to.path.is_none() && !matches!(kind, FileKind::Copy { .. } | FileKind::Image { .. }) {
+        if to.path.is_none()
+            && !matches!(kind, FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Spec { .. })
+        {
             self.reader.say(to_span, "`/` is the root of the image: name a place below it");
             return None;
         }
@@ -144,6 +147,13 @@ impl Resolver<'_> {
                     .hint(format!("write `- {{ from: \"image:…\", path: /…, to: {place} }}`"));
                 None
             }
+            FromForm::Spec(identity) => {
+                let place = to.map_or("/", ImagePath::as_str);
+                self.reader
+                    .say(span, format!("`spec:{identity}` needs the `path` of what is wanted"))
+                    .hint(format!("write `- {{ from: \"spec:…\", path: /…, to: {place} }}`"));
+                None
+            }
             FromForm::Address(address) if to.is_some() => Some(FileKind::Address(address.0)),
             FromForm::Address(_) => {
                 self.reader.say(span, "`/` is the root of the image: name a place below it");
@@ -163,17 +173,14 @@ impl Resolver<'_> {
                 (name, is_directory, FileKind::Copy { from: path, include, exclude })
             }
             FromForm::Image(reference) => {
-                if !row.path.is_said() {
-                    let span = row.from.get().map_or(to_span, |from| from.span);
-                    self.reader
-                        .say(span, "`from: image:…` without `path`")
-                        .hint("`path` is the file or directory of the image, `path: /` all of it");
-                    return None;
-                }
-                let path = self.word(&row.path)?;
-                let name = path.path.as_ref().map_or_else(String::new, |path| path.name().to_owned());
-                let is_directory = path.ends_with_slash || path.path.is_none();
-                (name, is_directory, FileKind::Image { reference, path: path.path, include, exclude })
+                let (path, name, is_directory) = self.other_path(row, "image", to_span)?;
+                (name, is_directory, FileKind::Image { reference, path, include, exclude })
+            }
+            FromForm::Spec(identity) => {
+                let span = row.from.get().map_or(to_span, |from| from.span);
+                self.references.push(Reference { span, identity: identity.clone() });
+                let (path, name, is_directory) = self.other_path(row, "spec", to_span)?;
+                (name, is_directory, FileKind::Spec { identity, path, include, exclude })
             }
             FromForm::Address(address) => {
                 let name = address.0.rsplit('/').next().unwrap_or_default().to_owned();
@@ -183,7 +190,9 @@ impl Resolver<'_> {
         if let Some(path) = to.path.as_ref().filter(|_| to.ends_with_slash && !is_directory) {
             let both = match kind {
                 FileKind::Copy { .. } => "; for a directory, `from` ends with a slash too",
-                FileKind::Image { .. } => "; for a directory, `path` ends with a slash too",
+                FileKind::Image { .. } | FileKind::Spec { .. } => {
+                    "; for a directory, `path` ends with a slash too"
+                }
                 _ => "",
             };
             self.reader
@@ -194,6 +203,26 @@ impl Resolver<'_> {
         Some(kind)
     }
 
+    /// What is taken of another image: its path (`None` for all), its own name, and whether it is surely a directory.
+    fn other_path(
+        &mut self,
+        row: &FileRow,
+        scheme: &str,
+        to_span: Span,
+    ) -> Option<(Option<ImagePath>, String, bool)> {
+        if !row.path.is_said() {
+            let span = row.from.get().map_or(to_span, |from| from.span);
+            self.reader
+                .say(span, format!("`from: {scheme}:…` without `path`"))
+                .hint("`path` is the file or directory of the image, `path: /` all of it");
+            return None;
+        }
+        let path = self.word(&row.path)?;
+        let name = path.path.as_ref().map_or_else(String::new, |path| path.name().to_owned());
+        let is_directory = path.ends_with_slash || path.path.is_none();
+        Some((path.path, name, is_directory))
+    }
+
     /// Says which fields mean nothing for a row of this form.
     fn check_fields(&mut self, row: &FileRow, form: &str, from: Option<&FromForm>) {
         fn span<T>(field: &Field<T>) -> Option<Span> {
@@ -201,7 +230,7 @@ impl Resolver<'_> {
         }
         let address = matches!(from, Some(FromForm::Address(_)));
         // What is wrong with `from` is said already.
-        let image = form == "from" && matches!(from, None | Some(FromForm::Image(_)));
+        let image = form == "from" && matches!(from, None | Some(FromForm::Image(_) | FromForm::Spec(_)));
         let form = if address { "an address" } else { form };
         let checks = [
             ("path", span(&row.path), image),
@@ -216,7 +245,7 @@ impl Resolver<'_> {
                     "class" => "declared directories are the last layer of the image",
                     "mode" => "a symbolic link has no permissions",
                     "path" if form == "an address" => "an address is one file",
-                    "path" => "it belongs to `from: image:REF`",
+                    "path" => "it belongs to `from: image:REF` and `from: spec:NAME`",
                     _ if form == "an address" => "an address is one file",
                     _ => "it belongs to a directory `from`",
                 };
@@ -269,7 +298,8 @@ impl Resolver<'_> {
         let mut places: BTreeMap<&ImagePath, (bool, &Site)> = BTreeMap::new();
         for (rule, span) in rules {
             let Some(to) = &rule.to else { continue };
-            let copies = matches!(rule.kind, FileKind::Copy { .. } | FileKind::Image { .. });
+            let copies =
+                matches!(rule.kind, FileKind::Copy { .. } | FileKind::Image { .. } | FileKind::Spec { .. });
             match places.get(to) {
                 Some((first, site)) if !(*first && copies) => {
                     self.reader

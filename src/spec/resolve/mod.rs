@@ -5,12 +5,15 @@ mod build;
 mod files;
 mod health;
 mod image;
+mod init;
+mod packages;
 
 use std::collections::BTreeMap;
 
 use super::language::{self, Index, MediaTypes, Patch, SourceForm};
 use super::problem::{Drafts, did_you_mean};
-use super::service::{Component, ElfRules, ImageSpec, Source, SourceAddition, SourcePath};
+use super::references::Reference;
+use super::service::{Component, ImageSpec, Source, SourceAddition, SourcePath};
 use super::shape::{Field, FromText, Items, Late, Origin, Reader, Shape as _, Template};
 use super::sources::{Sources, Span};
 use super::template::{Part, Template as Resolved, Value};
@@ -46,13 +49,13 @@ pub(in crate::spec) enum Place {
     Tag,
 }
 
-/// Resolves one image; `None` after a mistake, which is said.
+/// Resolves one image, and says which others of the workspace it names; `None` after a mistake, which is said.
 pub(in crate::spec) fn resolve(
     node: &Node,
     subject: &Subject,
     sources: &Sources,
     drafts: &mut Drafts,
-) -> Option<ImageSpec> {
+) -> Option<(ImageSpec, Vec<Reference>)> {
     // Every part was read where it was written: what is wrong with one was said there.
     let mut again = Drafts::default();
     let patch = Patch::read(node, &mut Reader::new(sources, &mut again));
@@ -69,7 +72,7 @@ pub(in crate::spec) fn resolve(
         .filter_map(|(name, row)| Some((name.clone(), row.field.value()?.0.clone())))
         .collect();
     let stamp = patch.stamp.value().copied().unwrap_or(false);
-    let spec = Resolver { reader, args, stamp, subject }.image_spec(&patch);
+    let spec = Resolver { reader, args, stamp, subject, references: Vec::new() }.image_spec(&patch);
     (!broken && drafts.len() == before).then_some(spec).flatten()
 }
 
@@ -78,10 +81,11 @@ struct Resolver<'a> {
     args: BTreeMap<String, String>,
     stamp: bool,
     subject: &'a Subject,
+    references: Vec<Reference>,
 }
 
 impl Resolver<'_> {
-    fn image_spec(mut self, patch: &Patch) -> Option<ImageSpec> {
+    fn image_spec(mut self, patch: &Patch) -> Option<(ImageSpec, Vec<Reference>)> {
         let source = self.source(&patch.source);
         let build = self.build(&patch.build);
         let base = self.base(&patch.base);
@@ -96,6 +100,9 @@ impl Resolver<'_> {
                 language::ComponentWord::Init => Component::Init,
             })
             .collect();
+        let packages = self.packages(&patch.packages);
+        let init = self.init(&patch.init);
+        let elf = self.elf(&patch.elf);
         let files = self.files(patch);
         let remove = self.items(&patch.remove).into_iter().map(|(path, _)| path).collect();
         let certificates = self.items(&patch.certificates).into_iter().map(|(path, _)| path).collect();
@@ -105,17 +112,17 @@ impl Resolver<'_> {
         let media_types = self.word(&patch.media_types);
         let index = self.word(&patch.index);
         let compression = self.compression(patch, media_types);
-        Some(ImageSpec {
+        let spec = ImageSpec {
             identity: self.subject.identity.clone(),
             site: self.reader.sources.site(self.subject.span),
             source: source?,
             build,
             args: self.args,
             base: base?,
-            packages: None,
+            packages,
             components,
-            init: None,
-            elf: ElfRules::default(),
+            init,
+            elf,
             files,
             remove,
             certificates,
@@ -127,7 +134,9 @@ impl Resolver<'_> {
             compression: compression?,
             docker_media_types: media_types == Some(MediaTypes::Docker),
             index_always: index == Some(Index::Always),
-        })
+            needs: Vec::new(),
+        };
+        Some((spec, self.references))
     }
 
     fn compression(&mut self, patch: &Patch, media_types: Option<MediaTypes>) -> Option<Compression> {

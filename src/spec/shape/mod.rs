@@ -16,7 +16,7 @@ pub(in crate::spec) use leaf::{Checked, Int, Items, Plain, Template};
 pub(in crate::spec) use record::{
     FieldName, Record, Taken, read_record, record, record_property, record_schema,
 };
-pub(in crate::spec) use table::{Key, Table};
+pub(in crate::spec) use table::{Key, Row, Table};
 pub(in crate::spec) use words::words;
 
 use super::problem::{Draft, Drafts};

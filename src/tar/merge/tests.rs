@@ -136,6 +136,72 @@ fn contents_follow_links_at_the_end() {
 }
 
 #[test]
+fn databases_and_folders_are_kept() {
+    let facts = merge(&[
+        &[
+            "l lib usr/lib",
+            "f usr/lib/apk/db/installed P:musl",
+            "f usr/lib/apk/db/scripts.tar \u{1}",
+            "f db/triggers no",
+        ],
+        &[
+            "f var/lib/dpkg/status.d/libc6 Package:libc6",
+            "f var/lib/dpkg/status.d/libc6.md5sums abc",
+            "f var/lib/dpkg/status.d/gone x",
+            "f etc/apk/keys/a.pub key",
+            "f elsewhere/world no",
+            "f some/keys/b no",
+        ],
+        &["f var/lib/dpkg/status.d/.wh.gone", "f data text", "l etc/apk/world ../../data"],
+    ])
+    .unwrap();
+    let found: Vec<_> = facts.contents.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let expected = [
+        ("/data", "text"),
+        ("/etc/apk/keys/a.pub", "key"),
+        ("/usr/lib/apk/db/installed", "P:musl"),
+        ("/var/lib/dpkg/status.d/libc6", "Package:libc6"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(facts.binary("/lib/apk/db/scripts.tar"), Some(&b"\x01"[..]));
+    assert_eq!(facts.text("/etc/apk/world"), Some("text"));
+    assert_eq!(facts.names_in("/var/lib/dpkg/status.d").len(), 2);
+}
+
+#[test]
+fn too_many_contents_are_left_out() {
+    let large = |path: &str| member(b'0', path.as_bytes(), b"", &vec![b'x'; 4 << 20]);
+    let layers: Vec<Vec<u8>> =
+        (0..3).map(|n| (0..5).flat_map(|m| large(&format!("etc/apk/keys/{n}{m}"))).collect()).collect();
+    let budget = Budget::default();
+    let mut merged = Merge::new();
+    for layer in &layers {
+        merged.add(&LayerMembers::read(&layer[..], &budget).unwrap()).unwrap();
+    }
+    assert!(merged.wanted_again().is_empty(), "the first twelve were kept while they were read");
+    let kept: Vec<_> = merged.finish().contents.into_keys().map(|path| path.name().to_owned()).collect();
+    assert_eq!(kept, ["00", "01", "02", "03", "04", "10", "11", "12", "13", "14", "20", "21"]);
+}
+
+#[test]
+fn programs_and_libraries_are_told_under_all_their_names() {
+    use crate::elf::elf_file::ElfFile;
+    let library = ElfFile { soname: Some("libx.so.1"), ..ElfFile::default() }.bytes();
+    let other = ElfFile { machine: 183, ..ElfFile::default() }.bytes();
+    let first =
+        [member(b'0', b"lib/libx.so.1", b"", &library), member(b'1', b"lib/hard", b"lib/libx.so.1", b"")];
+    let second = [tar(&["f lib/.wh.libx.so.1"]), member(b'0', b"bin/x", b"", &other)];
+    let second = [&second[1][..], &second[0]].concat();
+    let mut merged = Merge::new();
+    add(&mut merged, &first.concat()).unwrap();
+    add(&mut merged, &second).unwrap();
+    let found: Vec<_> = merged.finish().elf.into_iter().map(|(path, elf)| (path.to_string(), elf)).collect();
+    let [(bin, program), (hard, linked)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((bin.as_str(), program.machine.as_str()), ("/bin/x", "aarch64"));
+    assert_eq!((hard.as_str(), linked.soname.as_deref()), ("/lib/hard", Some("libx.so.1")));
+}
+
+#[test]
 fn layers_tell_their_numbers() {
     let bytes = tar(&["d d", "f d/a 12345", "f .wh.x", "h b d/a"]);
     let padded = [&bytes[..], &[0; 9000]].concat();

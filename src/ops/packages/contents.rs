@@ -1,0 +1,90 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::debian::{DebError, DebFacts, read_deb};
+use crate::model::Contents;
+
+/// The files of a .deb, which are unpacked into one file without a name when the first of them is wanted.
+#[derive(Debug)]
+pub(super) struct DebContents {
+    deb: PathBuf,
+    folder: PathBuf,
+    unpacked: Mutex<Option<Arc<File>>>,
+}
+
+impl DebContents {
+    /// Those of the file `deb`; unpacked on the file system of `folder`.
+    pub(super) fn new(deb: PathBuf, folder: &Path) -> Self {
+        Self { deb, folder: folder.to_owned(), unpacked: Mutex::default() }
+    }
+
+    /// Reads the package and keeps what it unpacks.
+    pub(super) fn read(&self) -> Result<DebFacts, DebError> {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, facts) = self.unpack()?;
+        *unpacked = Some(file);
+        Ok(facts)
+    }
+
+    /// A file of it, by its place in the archive and its length in bytes.
+    pub(super) fn slice(&self, offset: u64, length: u64) -> io::Result<Slice> {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = if let Some(file) = &*unpacked {
+            Arc::clone(file)
+        } else {
+            let (file, _) = self.unpack().map_err(io::Error::other)?;
+            Arc::clone(unpacked.insert(file))
+        };
+        Ok(Slice { file, offset, length, position: 0 })
+    }
+
+    fn unpack(&self) -> Result<(Arc<File>, DebFacts), DebError> {
+        let mut deb = File::open(&self.deb).map_err(DebError::Read)?;
+        let spill = tempfile::tempfile_in(&self.folder).map_err(DebError::Write)?;
+        let mut spill = BufWriter::with_capacity(256 << 10, spill);
+        let facts = read_deb(&mut deb, &mut spill)?;
+        spill.flush().map_err(DebError::Write)?;
+        let file = spill.into_inner().map_err(|error| DebError::Write(error.into_error()))?;
+        Ok((Arc::new(file), facts))
+    }
+}
+
+impl Contents for DebContents {
+    fn open(&self, offset: u64, length: u64) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.slice(offset, length)?))
+    }
+}
+
+/// A part of a file, which others may read at the same time.
+#[derive(Debug)]
+pub(super) struct Slice {
+    file: Arc<File>,
+    offset: u64,
+    length: u64,
+    position: u64,
+}
+
+impl Read for Slice {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.length.saturating_sub(self.position);
+        let limit = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..limit], self.offset + self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Slice {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(from) => self.length.checked_add_signed(from),
+            SeekFrom::Current(from) => self.position.checked_add_signed(from),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
