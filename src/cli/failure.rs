@@ -70,6 +70,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Layers(_)
         | ErrorKind::Packages(_)
         | ErrorKind::Scripts(_)
+        | ErrorKind::Elf(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
@@ -268,10 +269,10 @@ fn texts(errors: &[&Error], tails: bool) -> Vec<String> {
     for error in errors {
         let context = error.context.iter().fold(String::new(), |text, context| text + context + ": ");
         let texts = match &*error.kind {
-            ErrorKind::Layers(errors) => errors
-                .iter()
-                .map(|error| format!("error: {context}{error}\n{}", hint_line(error.hint())))
-                .collect(),
+            ErrorKind::Layers(errors) => {
+                errors.iter().map(|error| one(&context, error, error.hint())).collect()
+            }
+            ErrorKind::Elf(errors) => errors.iter().map(|error| one(&context, error, error.hint())).collect(),
             _ => vec![words(error, &context, tails)],
         };
         for text in texts {
@@ -338,6 +339,11 @@ fn words(error: &Error, context: &str, tails: bool) -> String {
     }
     text.push_str(&hint_line(hint(error)));
     text
+}
+
+/// One of several mistakes.
+fn one(context: &str, error: &dyn std::error::Error, hint: Option<String>) -> String {
+    format!("error: {context}{error}\n{}", hint_line(hint))
 }
 
 fn hint_line(hint: Option<String>) -> String {

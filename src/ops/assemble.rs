@@ -19,6 +19,7 @@ use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
     target_value, under_init,
 };
+use crate::report::ForeignFiles;
 use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
 use crate::store::Store;
 use crate::tree::HashedFile;
@@ -36,6 +37,8 @@ pub struct PlannedImage {
     pub packages: Vec<Unpacked>,
     /// Its own layers, in order.
     pub layers: Vec<PlannedLayer>,
+    /// What of it is for other platforms.
+    pub foreign: Option<ForeignFiles>,
     /// Whether a volatile value was asked for.
     pub volatile: bool,
 }
@@ -178,7 +181,8 @@ pub fn plan_image(
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
     let volatile = asked_volatile.get();
-    Ok(PlannedImage { platform, base: Arc::clone(base), config, packages, layers, volatile })
+    let base = Arc::clone(base);
+    Ok(PlannedImage { platform, base, config, packages, layers, foreign: None, volatile })
 }
 
 /// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.

@@ -156,6 +156,8 @@ impl Session<'_> {
             return Ok(());
         }
         let plans = self.plan(&prepared, &records, &mut built.errors);
+        // What packages there are is known with the base.
+        self.pins.write_added()?;
         if !self.goes_on(built) {
             return Ok(());
         }
@@ -416,7 +418,8 @@ fn planned_report(
 ) -> ImageReport {
     let mut tree = MergedTree::base(&plan.base.facts);
     plan.layers.iter().for_each(|layer| tree.add(layer.class, &layer.entries));
-    image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous)
+    let report = image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous);
+    ImageReport { foreign: plan.foreign.clone(), ..report }
 }
 
 /// The tags with their values put in; what came out must be a tag.

@@ -3,6 +3,7 @@ use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
 use crate::component::ComponentError;
 use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
+use crate::elf::ElfError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -100,6 +101,9 @@ pub enum ErrorKind {
     /// Maintainer scripts that no rule covers.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Scripts(Vec<ScriptError>),
+    /// Programs and libraries that would not run.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Elf(Vec<ElfError>),
     /// A composed file.
     #[error(transparent)]
     Compose(#[from] ComposeError),

@@ -244,6 +244,7 @@ impl<'a> Session<'a> {
             self.phase(target, Phase::Base);
             let base = bases.load(&target.spec, target.task.platform)?;
             self.bring_remote(target)?;
+            self.package_set(target, &base)?;
             Ok::<_, Error>(base)
         });
         let mut errors = Vec::new();
@@ -278,15 +279,16 @@ impl<'a> Session<'a> {
                 |package: &PinnedPackage| self.bring_debs(&PackageSet { packages: vec![package.clone()] });
             let placed = place_packages(target.spec.packages.as_ref(), &packages, &base.facts, &bring)?;
             let ingredients = Ingredients { base, made: made.flatten(), packages, placed };
-            plan_image(
+            let mut planned = plan_image(
                 &target.spec,
                 target.task.platform,
                 ingredients,
                 &self.sources,
                 &|rule| self.copied(rule, target.task.platform),
                 &|value| self.volatile(value),
-            )
-            .map(Some)
+            )?;
+            planned.foreign = self.check_elf(&target.spec, &planned)?;
+            Ok::<_, Error>(Some(planned))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {

@@ -152,6 +152,12 @@ impl<'a> Sources<'a> {
         .map_err(|error: Error| error.at(&from.site))
     }
 
+    /// Whether an open file is beyond doubt one whose content has this digest.
+    pub fn is_known(&self, file: &std::fs::File, digest: &ContentDigest) -> bool {
+        let metadata = file.metadata();
+        metadata.is_ok_and(|metadata| self.known.get(&FileStat::of(&metadata)).as_ref() == Some(digest))
+    }
+
     /// The store that remembers.
     pub fn store(&self) -> &'a Store {
         self.store

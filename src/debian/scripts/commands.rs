@@ -30,31 +30,35 @@ impl Run<'_, '_> {
         if let Some(outcome) = self.control(name, rest) {
             return outcome;
         }
-        let done = match name {
-            "[" | "test" => {
-                let words =
-                    if name == "[" { rest.split_last().map_or(rest, |(_, words)| words) } else { rest };
-                Done::Ended(conditions::test(&self.system.files, words))
-            }
-            "echo" | "printf" | "cat" | "mktemp" | "readlink" | "basename" | "dirname" | "dpkg-realpath" => {
-                self.printing(name, rest, input)
-            }
-            "dpkg" if rest.first() == Some(&"--compare-versions") => Done::Ended(compared(&rest[1..])),
-            "cut" | "grep" | "expr" | "cmp" | "uname" => self.filtered(name, rest, input),
-            "getent" | "id" => account_commands::asked(self, name, rest),
-            "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "systemd-sysusers" => {
-                account_commands::run(self, name, rest)
-            }
-            "update-alternatives" => file_commands::alternatives(self, rest),
-            "db_get" | "db_metaget" => {
-                let answer = rest.first().and_then(|question| self.system.rules.answer(question));
-                let text =
-                    answer.filter(|_| name == "db_get").map_or_else(|| UNKNOWN.to_string(), str::to_owned);
-                self.state.variables.insert("RET".to_owned(), text);
-                Done::Ended(Some(true))
-            }
-            _ => file_commands::run(self, name, rest),
-        };
+        let done =
+            match name {
+                "[" | "test" => {
+                    let words =
+                        if name == "[" { rest.split_last().map_or(rest, |(_, words)| words) } else { rest };
+                    Done::Ended(conditions::test(&self.system.files, words))
+                }
+                "echo" | "printf" | "cat" | "mktemp" | "readlink" | "basename" | "dirname"
+                | "dpkg-realpath" => self.printing(name, rest, input),
+                "dpkg" if rest.first() == Some(&"--compare-versions") => Done::Ended(compared(&rest[1..])),
+                "cut" | "grep" | "expr" | "cmp" | "uname" => self.filtered(name, rest, input),
+                "dpkg" if rest == ["--print-architecture"] => {
+                    let architecture = self.system.architecture();
+                    self.output.push_str(&architecture);
+                    Done::Ended(Some(true))
+                }
+                "getent" | "id" => account_commands::asked(self, name, rest),
+                "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd"
+                | "systemd-sysusers" => account_commands::run(self, name, rest),
+                "update-alternatives" => file_commands::alternatives(self, rest),
+                "db_get" | "db_metaget" => {
+                    let question = rest.first().filter(|_| name == "db_get");
+                    let answer = question.and_then(|question| self.system.answer(question));
+                    let text = answer.unwrap_or_else(|| UNKNOWN.to_string());
+                    self.state.variables.insert("RET".to_owned(), text);
+                    Done::Ended(Some(true))
+                }
+                _ => file_commands::run(self, name, rest),
+            };
         match done {
             Done::Ended(status) => Outcome::next(status),
             Done::Unknown => self.by_rule(&statement, false).unwrap_or_else(|| {
@@ -255,9 +259,7 @@ impl Run<'_, '_> {
             ("grep", ["-q" | "-qw" | "-qx", pattern], Some(text)) if is_plain(pattern) => {
                 let whole = |line: &str| match words[0] {
                     "-qx" => line == *pattern,
-                    "-qw" => line
-                        .split(|char: char| !(char.is_alphanumeric() || char == '_'))
-                        .any(|word| word == *pattern),
+                    "-qw" => line.split_whitespace().any(|word| word == *pattern),
                     _ => line.contains(pattern),
                 };
                 return Done::Ended(Some(text.lines().any(whole)));
@@ -296,7 +298,7 @@ fn columns(text: &str, delimiter: &str, field: &str) -> String {
 
 /// Whether a pattern of grep is a plain word.
 fn is_plain(pattern: &str) -> bool {
-    !pattern.is_empty() && pattern.chars().all(|char| char.is_alphanumeric() || char == '_')
+    !pattern.is_empty() && pattern.chars().all(|char| char.is_alphanumeric() || "_-".contains(char))
 }
 
 /// What of a statement goes into a message.

@@ -399,6 +399,9 @@ fn change(
     user: Option<&str>,
     group: Option<&str>,
 ) {
+    if mode.is_none() && user.is_none() && group.is_none() {
+        return;
+    }
     let system = &mut *run.system;
     if let Some(made) = system.effects.made.get_mut(place) {
         if !matches!(made.kind, EntryKind::Symlink { .. }) {
@@ -406,6 +409,11 @@ fn change(
         }
         made.user = user.map_or_else(|| made.user.clone(), str::to_owned);
         made.group = group.map_or_else(|| made.group.clone(), str::to_owned);
+        return;
+    }
+    let in_base = system.installed.base.tree.get(place).is_some_and(|fact| fact.kind == FactKind::File);
+    if in_base && system.files.packaged(place).is_none() {
+        run.refuse(format!("{place} is a file of the base, whose mode and owner stay"));
         return;
     }
     let Some(fact) = system.files.facts.tree.get_mut(place) else { return };

@@ -22,13 +22,16 @@ use self::run::Run;
 use self::system::System;
 use super::deb::DebFacts;
 use super::shell;
-use crate::model::{BaseFacts, Effects, PackageFile};
+use super::status::database;
+use crate::model::{BaseFacts, Effects, EntryKind, PackageFile};
 
 /// Packages that are put on a base.
 #[derive(Clone, Copy)]
 pub struct Installed<'a> {
     /// What they hold; a package stands behind those that it depends on, as far as there is such an order.
     pub packages: &'a [&'a DebFacts],
+    /// The files of each that get into the image, where they are there.
+    pub files: &'a [Vec<PackageFile>],
     /// What they are put on.
     pub base: &'a BaseFacts,
     /// Names of packages whose scripts are left out of account.
@@ -75,7 +78,7 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
     for (index, facts) in installed.packages.iter().enumerate() {
         system.learn(facts.scripts.get("templates").map(String::as_str).unwrap_or_default());
         follow(&mut system, facts, "preinst", &["install"], &mut errors);
-        for file in &facts.files {
+        for file in installed.files.get(index).into_iter().flatten() {
             system.files.unpack(index, file);
         }
     }
@@ -87,6 +90,18 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
         if !names.is_empty() {
             follow(&mut system, facts, "postinst", &["triggered", &names.join(" ")], &mut errors);
         }
+    }
+    match database(installed.packages, installed.base) {
+        Ok(files) => {
+            for file in files {
+                system.put(&file.path, EntryKind::bytes(file.text.into_bytes()), 0o644, &file.origin);
+            }
+        }
+        Err(path) => errors.push(ScriptError {
+            package: "dpkg".into(),
+            script: "database".into(),
+            what: format!("{path} of the base is larger than 16 MiB: it cannot be added to"),
+        }),
     }
     if errors.is_empty() { Ok(system.effects) } else { Err(errors) }
 }

@@ -4,6 +4,7 @@ use super::Installed;
 use super::accounts::Accounts;
 use super::alternatives::Alternatives;
 use super::files::Files;
+use super::pattern::UNKNOWN;
 use super::rules::Rules;
 use crate::debian::paragraphs;
 use crate::model::{Content, Effects, EntryKind, FactKind, ImagePath, MadeEntry, PackageFileKind};
@@ -37,6 +38,14 @@ impl<'a> System<'a> {
             defaults: BTreeMap::new(),
             unreadable: None,
         }
+    }
+
+    /// The architecture of the packages, as `dpkg --print-architecture` says it.
+    pub(super) fn architecture(&self) -> String {
+        let architectures =
+            self.installed.packages.iter().filter_map(|facts| facts.control.get("Architecture"));
+        let own = architectures.into_iter().find(|architecture| *architecture != "all");
+        own.map_or_else(|| UNKNOWN.to_string(), str::to_owned)
     }
 
     /// What debconf answers: the rules' answer, else the default of the question's template.

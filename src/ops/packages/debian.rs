@@ -1,5 +1,6 @@
 //! Which Debian packages an image gets.
 
+use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, PoisonError};
 
 use super::PackageSet;
@@ -16,7 +17,10 @@ use crate::ops::error::Error;
 use crate::ops::pins::QUESTIONS;
 use crate::ops::prepare::{Session, Target};
 use crate::spec::DebianPackages;
-use crate::system::parallel;
+use crate::system::{fs, parallel};
+
+/// Files of keys that are trusted beside Debian's own for its suites, with `:` between them.
+const KEYS: &str = "IMGPACK_DEBIAN_KEYS";
 
 /// Raised when the same repositories and the same request would give other packages.
 const REVISION: &str = "1";
@@ -60,7 +64,8 @@ impl Session<'_> {
             self.machine.store.put_note(&key, database.as_bytes())?;
         }
         let request = self.request(target, packages, database)?;
-        let set = self.set(&request, packages, Some(&installed)).map_err(|error| error.at(&packages.site))?;
+        let at = |error: Error| if error.context.is_empty() { error.at(&packages.site) } else { error };
+        let set = self.set(&request, packages, Some(&installed)).map_err(at)?;
         set.ok_or_else(|| Error::bug("packages that are not solved"))
     }
 
@@ -154,10 +159,29 @@ impl Session<'_> {
         found.into_iter().collect()
     }
 
+    /// Debian's keys, and those that this machine trusts beside them for mirrors that sign anew; what stands for them.
+    fn debian_keys(&self) -> Result<(Arc<Keyring>, String), Error> {
+        let mut keys = Keyring::debian().map_err(|error| Error::bug(error.to_string()))?;
+        let mut trust = "debian".to_owned();
+        let said = self.machine.environment.get(OsStr::new(KEYS)).map(OsString::as_os_str);
+        for path in
+            std::env::split_paths(said.unwrap_or_default()).filter(|path| !path.as_os_str().is_empty())
+        {
+            let bytes = fs::read(&path)?;
+            let own = Keyring::read(&bytes).map_err(|source| PackageError::Key {
+                path: format!("{KEYS}: {}", path.display()),
+                source,
+            })?;
+            keys.add(own);
+            trust.push_str(&format!(" {}", BlobDigest::of(&bytes)));
+        }
+        Ok((Arc::new(keys), trust))
+    }
+
     /// The suite, its updates, its security updates, and others.
     fn repositories(&self, packages: &DebianPackages) -> Result<Vec<Repository>, Error> {
         let suite = &packages.suite;
-        let keys = Arc::new(Keyring::debian().map_err(|error| Error::bug(error.to_string()))?);
+        let (keys, trust) = self.debian_keys()?;
         let own = [
             (Archive::Debian, suite.clone()),
             (Archive::Debian, format!("{suite}-updates")),
@@ -170,7 +194,7 @@ impl Session<'_> {
                 suite,
                 components: vec!["main".to_owned()],
                 keys: Arc::clone(&keys),
-                trust: "debian".to_owned(),
+                trust: trust.clone(),
             })
             .collect();
         for row in &packages.repositories {
@@ -211,6 +235,7 @@ impl Session<'_> {
         };
         let solution = self.with_indexes(releases, &request.architecture, |indexes, owners| {
             let solution = solve(&question, indexes, installed).map_err(|source| PackageError::Unsolved {
+                suite: request.suite.clone(),
                 architecture: request.architecture.clone(),
                 source,
             })?;

@@ -109,8 +109,10 @@ pub enum PackageError {
         source: KeyError,
     },
     /// Packages that do not go together.
-    #[error("packages for {architecture}: {source}")]
+    #[error("cannot choose packages of {suite} for {architecture}")]
     Unsolved {
+        /// The suite.
+        suite: String,
         /// Debian's word.
         architecture: String,
         /// Why not.

@@ -5,6 +5,7 @@ mod contents;
 mod debian;
 mod error;
 mod fetch;
+mod newer;
 mod parts;
 mod place;
 mod release;
@@ -23,7 +24,7 @@ use super::prepare::{Session, Target};
 use super::slots::Slots;
 use crate::base::BaseImage;
 use crate::debian::{DebFacts, Index};
-use crate::model::{BlobDigest, Contents, PinnedPackage};
+use crate::model::{BlobDigest, Contents, PackageFile, PinnedPackage};
 use crate::spec::Packages;
 
 /// The packages of one image for one platform: a package stands behind those that it depends on, as far as there is such an
@@ -68,6 +69,15 @@ pub struct Unpacked {
 pub enum PackageFacts {
     /// A .deb.
     Deb(DebFacts),
+}
+
+impl PackageFacts {
+    /// Its files, in bytewise order of their paths.
+    pub fn files(&self) -> &[PackageFile] {
+        match self {
+            Self::Deb(deb) => &deb.files,
+        }
+    }
 }
 
 impl Session<'_> {

@@ -43,6 +43,7 @@ pub fn place_packages(
     let parts = package_parts(&rows).map_err(LayerError::from)?;
     let effects = effects(&Installation {
         packages: &facts,
+        files: &merged.files,
         base,
         ignored: &spec.scripts_ignored,
         read: &|index, file| {

@@ -14,6 +14,7 @@ use crate::lock::{Kind, RELEASE};
 use crate::model::BlobDigest;
 use crate::ops::error::{Error, ErrorKind};
 use crate::ops::prepare::Session;
+use crate::registry::RegistryError;
 use crate::tar::open_xz;
 
 /// Larger InRelease files are refused (bytes); Debian's have 150 kB.
@@ -76,11 +77,25 @@ impl Session<'_> {
         let path = format!("{}InRelease", repository.folder());
         let what = format!("the state of {}", repository.name());
         let wanted = Wanted { what: &what, path: &path, expected: None, limit: LARGEST_RELEASE };
-        let ((bytes, root), _) = self.first_of(&roots, &what, &|root| {
+        let got = self.first_of(&roots, &what, &|root| {
             let mut bytes = Vec::new();
             self.from_root(root, &wanted, &mut bytes)?;
             Ok((bytes, root.clone()))
-        })?;
+        });
+        let offline = |error: Error| -> Error {
+            match *error.kind {
+                ErrorKind::Package(fetch)
+                    if matches!(
+                        &*fetch,
+                        PackageError::Fetch { source: RegistryError::Offline { .. }, .. }
+                    ) =>
+                {
+                    PackageError::Offline { suite: repository.suite.clone() }.into()
+                }
+                kind => kind.into(),
+            }
+        };
+        let ((bytes, root), _) = got.map_err(offline)?;
         let address = format!("{}/{path}", root.address);
         let now = Timestamp::now();
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
