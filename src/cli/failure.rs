@@ -98,7 +98,9 @@ fn exit(error: &Error) -> Exit {
         ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => Exit::Machine,
         ErrorKind::Merge(_) | ErrorKind::Deb(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
-        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
+        ErrorKind::BuiltIn(_) | ErrorKind::Component(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => {
+            Exit::Bug
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::packages::{PlacedPackages, Unpacked};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
+use crate::component;
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
 use crate::model::{
     BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
@@ -16,7 +17,7 @@ use crate::model::{
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
-    target_value,
+    target_value, under_init,
 };
 use crate::report::ForeignFiles;
 use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
@@ -115,14 +116,17 @@ pub fn plan_image(
     };
     let facts = &base.facts;
     let mut parts = placed.parts;
-    parts.extend(component_parts(spec)?);
+    parts.extend(component_parts(spec, platform)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
         let (part, place) = artefact_part(build, made, sources.store())?;
         artefact = place;
         parts.push(part);
     }
-    let config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), &volatile)?;
+    let mut config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), &volatile)?;
+    if let Some(init) = &spec.init {
+        config.entrypoint = Some(under_init(init, config.entrypoint.take()));
+    }
 
     let stable = |value: &Value| match value {
         Value::Base(name) => Some(
@@ -261,17 +265,18 @@ fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) ->
     annotations
 }
 
-fn component_parts(spec: &ImageSpec) -> Result<Vec<LayerPart>, Error> {
+fn component_parts(spec: &ImageSpec, platform: Platform) -> Result<Vec<LayerPart>, Error> {
     let mut parts = Vec::new();
-    for component in &spec.components {
+    for component in spec.all_components() {
         let (title, entries) = match component {
             // With `certificates` the bundle is a composed file.
             Component::CaCertificates if !spec.certificates.is_empty() => continue,
-            Component::CaCertificates => ("CA certificates", base::ca_certificates()),
-            Component::Tzdata => ("time zones", base::time_zones()),
-            Component::Probe | Component::Init => continue,
+            Component::CaCertificates => ("CA certificates", base::ca_certificates()?),
+            Component::Tzdata => ("time zones", base::time_zones()?),
+            Component::Probe => (component::PROBE_NAME, component::probe(platform)?),
+            Component::Init => (component::INIT_NAME, component::init(platform)?),
         };
-        parts.push(part(Class::System, title, entries?));
+        parts.push(part(Class::System, title, entries));
     }
     Ok(parts)
 }

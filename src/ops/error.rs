@@ -1,6 +1,7 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
+use crate::component::ComponentError;
 use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
 use crate::elf::ElfError;
 use crate::engine::EngineError;
@@ -76,6 +77,9 @@ pub enum ErrorKind {
     /// The data that imgpack carries.
     #[error(transparent)]
     BuiltIn(#[from] BuiltInError),
+    /// The programs that imgpack carries.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A builder.
     #[error(transparent)]
     Builder(#[from] BuilderError),

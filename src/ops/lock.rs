@@ -123,7 +123,7 @@ impl Session<'_> {
     fn pin(&self, target: &Target, bases: &Bases<'_>, wanted: &LockOptions) -> Result<Option<String>, Error> {
         self.machine.cancel.check()?;
         if !wanted.only_toolchains {
-            self.pins.data_set(&target.spec)?;
+            self.pins.data_sets(&target.spec)?;
             if matches!(target.spec.base, Base::Registry(_)) || target.spec.packages.is_some() {
                 let base = bases.load(&target.spec, target.task.platform)?;
                 self.package_set(target, &base)?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::error::Error;
 use super::lock;
 use super::machine::Machine;
-use super::pins::QUESTIONS;
+use super::pins::{QUESTIONS, data_sets};
 use super::prepare::{BuildOptions, Session, Target};
+
 use super::workspace_images::stages;
-use crate::base::DATA_SET;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
 use crate::model::ImageRef;
@@ -72,8 +72,8 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
                 Some((pinned, now))
             }
             Kind::BuiltIn => {
-                let set = DATA_SET.split_once('@').filter(|(set, _)| set == name);
-                set.map(|(_, version)| (said(VERSION_FIELD), other(&said(VERSION_FIELD), version)))
+                let set = data_sets().find(|set| set.name == *name);
+                set.map(|set| (said(VERSION_FIELD), other(&said(VERSION_FIELD), &set.version)))
             }
             Kind::Toolchain => {
                 let installed = toolchains.get(*name);

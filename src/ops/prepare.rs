@@ -185,7 +185,7 @@ impl<'a> Session<'a> {
         let mut errors: Vec<Error> = Vec::new();
         let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
         for target in &targets {
-            if let Err(error) = self.pins.data_set(&target.spec) {
+            if let Err(error) = self.pins.data_sets(&target.spec) {
                 tell(target, error);
             }
         }

@@ -3,6 +3,7 @@
 mod base;
 mod build;
 mod files;
+mod health;
 mod image;
 mod init;
 mod packages;
