@@ -74,6 +74,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
+        ErrorKind::Apk(_) => Exit::Usage,
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
@@ -178,6 +180,7 @@ fn hint(error: &Error) -> Option<String> {
         )
         .filter(|_| !errors.is_empty()),
         ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
+        ErrorKind::Apk(error) => error.hint(),
         ErrorKind::Compose(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),

@@ -129,6 +129,11 @@ impl<'a> Pins<'a> {
         self.lock.as_ref().and_then(|lock| lock.row(kind, name))
     }
 
+    /// Whether a row is to be set anew.
+    pub(super) fn takes(&self, kind: Kind, name: &str) -> bool {
+        matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name))
+    }
+
     /// All rows of one kind.
     pub(super) fn rows(&self, kind: Kind) -> impl Iterator<Item = (&str, &Row)> {
         let rows = self.lock.iter().flat_map(Lock::rows);

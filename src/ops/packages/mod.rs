@@ -1,5 +1,6 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
+mod apk;
 mod contents;
 mod parts;
 mod place;
@@ -7,10 +8,13 @@ mod unpack;
 
 use std::sync::Arc;
 
+pub use apk::ApkPackageError;
+pub(super) use apk::ApkPlaces;
 pub use place::place_packages;
 
 use super::error::Error;
 use super::prepare::{Session, Target};
+use crate::apk::ApkFacts;
 use crate::base::BaseImage;
 use crate::debian::DebFacts;
 use crate::model::{Contents, PinnedPackage};
@@ -40,6 +44,8 @@ pub struct Unpacked {
 pub enum PackageFacts {
     /// A .deb.
     Deb(DebFacts),
+    /// An .apk.
+    Apk(ApkFacts),
 }
 
 impl Session<'_> {
@@ -53,14 +59,22 @@ impl Session<'_> {
     pub(super) fn package_set(
         &self,
         target: &Target,
-        _base: &BaseImage,
+        base: &BaseImage,
     ) -> Result<Option<Arc<PackageSet>>, Error> {
         match &target.spec.packages {
             None => Ok(None),
             Some(Packages::Debian(_)) => {
                 Err(Error::usage("packages.debian is not in this version of imgpack yet"))
             }
-            Some(Packages::Apk(_)) => Err(Error::usage("packages.apk is not in this version of imgpack yet")),
+            Some(Packages::Apk(packages)) => self.apk_set(target, packages, base).map(Some),
+        }
+    }
+
+    /// What the packages of an image hold.
+    pub(super) fn unpack(&self, target: &Target, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+        match &target.spec.packages {
+            Some(Packages::Apk(packages)) => self.unpack_apks(packages, set),
+            _ => self.unpack_debs(set),
         }
     }
 }

@@ -1,12 +1,10 @@
-use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use super::contents::DebContents;
+use super::contents::{Deb, PackageContents};
 use super::{PackageFacts, PackageSet, Unpacked};
 use crate::debian::DebFacts;
-use crate::elf::read_elf;
 use crate::key::Key;
-use crate::model::{KeyDigest, PackageFileKind, PinnedPackage};
+use crate::model::{KeyDigest, PinnedPackage};
 use crate::ops::error::Error;
 use crate::ops::prepare::Session;
 use crate::system::parallel;
@@ -17,7 +15,7 @@ const REVISION: &str = "1";
 impl Session<'_> {
     /// What packages hold, in their order. What a package holds is noted: one that was read once is only read
     /// again when a layer is made of it.
-    pub(in crate::ops) fn unpack(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+    pub(super) fn unpack_debs(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
         let unpack = |package: &PinnedPackage| {
             self.machine.cancel.check()?;
             self.unpacked.get(package.digest, || self.unpack_deb(package))
@@ -27,7 +25,7 @@ impl Session<'_> {
 
     fn unpack_deb(&self, package: &PinnedPackage) -> Result<Unpacked, Error> {
         let store = self.machine.store;
-        let contents = DebContents::new(store.blob_path(&package.digest), &store.tmp());
+        let contents = PackageContents::<Deb>::new(store.blob_path(&package.digest), &store.tmp());
         let key = facts_key(package);
         let noted = store.note(&key).and_then(|bytes| serde_json::from_slice::<DebFacts>(&bytes).ok());
         let facts = if let Some(facts) = noted {
@@ -37,7 +35,8 @@ impl Session<'_> {
         } else {
             let about = |error: Error| error.about(format!("package {} {}", package.name, package.version));
             let mut facts = contents.read().map_err(|error| about(error.into()))?;
-            add_elf(&mut facts, &contents)
+            contents
+                .add_elf(facts.files.iter_mut())
                 .map_err(|error| about(crate::debian::DebError::Read(error).into()))?;
             let bytes = serde_json::to_vec(&facts).map_err(|error| Error::bug(error.to_string()))?;
             store.put_note(&key, &bytes)?;
@@ -53,20 +52,4 @@ fn facts_key(package: &PinnedPackage) -> KeyDigest {
     key.clear("revision", REVISION);
     key.digest_of("package", &package.digest.0);
     key.digest()
-}
-
-/// Looks at the files that are ELF files.
-fn add_elf(facts: &mut DebFacts, contents: &DebContents) -> io::Result<()> {
-    for file in &mut facts.files {
-        if let PackageFileKind::File { size, offset, .. } = &file.kind
-            && *size >= 64
-        {
-            let mut magic = [0; 4];
-            contents.slice(*offset, 4)?.read_exact(&mut magic)?;
-            if magic == *b"\x7fELF" {
-                file.elf = read_elf(&mut contents.slice(*offset, *size)?)?;
-            }
-        }
-    }
-    Ok(())
 }
