@@ -129,7 +129,12 @@ pub(crate) fn data(parts: &[Part]) -> Vec<u8> {
         };
         let checksum = |tar: &mut tar::Builder<Vec<u8>>, bytes: &[u8]| {
             let sum = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
-            tar.append_pax_extensions([("APK-TOOLS.checksum.SHA1", sum.as_bytes())]).unwrap();
+            // apk takes no extended header without a name.
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::XHeader);
+            let record = format!("68 APK-TOOLS.checksum.SHA1={sum}\n");
+            header.set_size(record.len() as u64);
+            tar.append_data(&mut header, "PaxHeaders/x", record.as_bytes()).unwrap();
         };
         match part {
             Part::Directory(path, mode) => {
