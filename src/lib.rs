@@ -2,12 +2,13 @@
 //!
 //! Dependencies point one way, and `tests/tidy.rs` checks it:
 //! [`cli`] → [`ops`] → machine ([`archive`], [`base`], [`builder`], [`engine`], [`registry`], [`store`], [`system`],
-//! [`tree`]) → pure ([`apk`], [`debian`], [`elf`], [`image`], [`key`], [`lock`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
+//! [`tree`]) → pure ([`apk`], [`component`], [`debian`], [`elf`], [`image`], [`key`], [`lock`], [`plan`], [`report`], [`spec`], [`tar`]) → [`model`].
 pub mod apk;
 pub mod archive;
 pub mod base;
 pub mod builder;
 pub mod cli;
+pub mod component;
 pub mod debian;
 pub mod elf;
 pub mod engine;

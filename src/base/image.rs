@@ -29,8 +29,6 @@ pub struct BaseImage {
     /// Digest of everything that reading its layers tells, which their blobs decide: the same on every machine, for the
     /// lock. `None` for built-in bases.
     pub facts_digest: Option<BlobDigest>,
-    /// The repository that has its layers, where it came from one.
-    pub repository: Option<Repository>,
 }
 
 /// A layer of a base.
@@ -38,8 +36,14 @@ pub struct BaseImage {
 pub struct BaseLayer {
     /// The layer.
     pub layer: Layer,
+    /// What it is, where that is known of another image of the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What the base's history says of it.
     pub created_by: Option<String>,
+    /// The repository that has it, where it came from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Repository>,
     /// Where a layer is to be had that is not to be distributed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
@@ -288,7 +292,8 @@ pub(super) fn assemble(
             unpacked: facts.unpacked,
             entries: facts.entries,
         };
-        joined.push(BaseLayer { layer, created_by: history.next().flatten(), urls: Vec::new() });
+        let created_by = history.next().flatten();
+        joined.push(BaseLayer { layer, title: None, created_by, from: None, urls: Vec::new() });
     }
     let facts_digest = known.digest;
     Ok(BaseImage { config, layers: joined, facts: known.facts, facts_digest, ..BaseImage::default() })

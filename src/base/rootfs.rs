@@ -33,7 +33,9 @@ pub fn from_rootfs(
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let layers = known.layers.iter().map(|facts| BaseLayer {
         layer: Layer { descriptor, diff_id: facts.diff_id, unpacked: facts.unpacked, entries: facts.entries },
+        title: None,
         created_by: Some(format!("rootfs {name}")),
+        from: None,
         urls: Vec::new(),
     });
     let config = BaseConfig {

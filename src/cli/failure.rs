@@ -14,6 +14,7 @@ use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
 use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
+use crate::ops::packages::PackageError;
 use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
@@ -69,6 +70,7 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Layers(_)
         | ErrorKind::Packages(_)
         | ErrorKind::Scripts(_)
+        | ErrorKind::Elf(_)
         | ErrorKind::Compose(_)
         | ErrorKind::Settings(_)
         | ErrorKind::Image(_)
@@ -76,6 +78,11 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
         ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
         ErrorKind::Apk(_) => Exit::Usage,
+        ErrorKind::Package(error) => match &**error {
+            PackageError::Fetch { source, .. } => registry_exit(source),
+            error if error.is_of_the_network() => Exit::Network,
+            _ => Exit::Usage,
+        },
         ErrorKind::Base(error) => base_exit(error),
         ErrorKind::Builder(error) => builder_exit(error),
         ErrorKind::Archive(error) if error.is_usage() => Exit::Usage,
@@ -93,7 +100,9 @@ fn exit(error: &Error) -> Exit {
         ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => Exit::Machine,
         ErrorKind::Merge(_) | ErrorKind::Deb(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
-        ErrorKind::BuiltIn(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => Exit::Bug,
+        ErrorKind::BuiltIn(_) | ErrorKind::Component(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => {
+            Exit::Bug
+        }
     }
 }
 
@@ -167,6 +176,7 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::Base(BaseError::Fetch { source, .. }) => {
             source.downcast_ref().and_then(RegistryError::hint)
         }
+        ErrorKind::Package(error) => error.hint(),
         ErrorKind::Base(error) => error.hint(),
         ErrorKind::Builder(error) => error.hint(),
         ErrorKind::Layer(error) => error.hint(),
@@ -262,10 +272,10 @@ fn texts(errors: &[&Error], tails: bool) -> Vec<String> {
     for error in errors {
         let context = error.context.iter().fold(String::new(), |text, context| text + context + ": ");
         let texts = match &*error.kind {
-            ErrorKind::Layers(errors) => errors
-                .iter()
-                .map(|error| format!("error: {context}{error}\n{}", hint_line(error.hint())))
-                .collect(),
+            ErrorKind::Layers(errors) => {
+                errors.iter().map(|error| one(&context, error, error.hint())).collect()
+            }
+            ErrorKind::Elf(errors) => errors.iter().map(|error| one(&context, error, error.hint())).collect(),
             _ => vec![words(error, &context, tails)],
         };
         for text in texts {
@@ -332,6 +342,11 @@ fn words(error: &Error, context: &str, tails: bool) -> String {
     }
     text.push_str(&hint_line(hint(error)));
     text
+}
+
+/// One of several mistakes.
+fn one(context: &str, error: &dyn std::error::Error, hint: Option<String>) -> String {
+    format!("error: {context}{error}\n{}", hint_line(hint))
 }
 
 fn hint_line(hint: Option<String>) -> String {

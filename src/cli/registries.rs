@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::run::Settings;
 use crate::ops::error::Error;
+use crate::ops::machine::ArchiveMirrors;
 use crate::ops::tags::TagRules;
 use crate::registry::{CredentialPlaces, Mirrors, PlainHttp, Realms, RemoteConfig};
 use crate::spec::Workspace;
@@ -20,6 +21,7 @@ const HTTP: &str = "IMGPACK_HTTP_REGISTRIES";
 #[derive(Default)]
 pub(super) struct Rules {
     mirrors: BTreeMap<String, Vec<String>>,
+    archives: ArchiveMirrors,
     realms: BTreeMap<String, Vec<String>>,
     immutable_tags: Vec<String>,
 }
@@ -27,9 +29,10 @@ pub(super) struct Rules {
 impl Settings {
     /// From now on registries are spoken to as this workspace says.
     pub(super) fn use_workspace(&self, workspace: &Workspace) {
-        let Workspace { mirrors, realms, immutable_tags, .. } = workspace;
+        let Workspace { mirrors, realms, immutable_tags, debian_mirrors, apk_mirrors, .. } = workspace;
         let rules = Rules {
             mirrors: mirrors.clone(),
+            archives: ArchiveMirrors { debian: debian_mirrors.clone(), apk: apk_mirrors.clone() },
             realms: realms.clone(),
             immutable_tags: immutable_tags.clone(),
         };
@@ -64,6 +67,23 @@ impl Settings {
         Ok(Mirrors::new(rows)?)
     }
 
+    /// The mirrors of archives of packages.
+    pub(super) fn archives(&self) -> ArchiveMirrors {
+        let mut archives = self.rules.get().map(|rules| rules.archives.clone()).unwrap_or_default();
+        let said = self.variable(VARIABLE).unwrap_or_default();
+        for (name, addresses) in [("debian=", &mut archives.debian), ("apk=", &mut archives.apk)] {
+            let own: Vec<String> = said
+                .split_whitespace()
+                .filter_map(|row| row.strip_prefix(name))
+                .map(|address| address.trim_end_matches('/').to_owned())
+                .collect();
+            if !own.is_empty() {
+                *addresses = own;
+            }
+        }
+        archives
+    }
+
     /// How registries are spoken to, but for mirrors.
     pub(super) fn remote_config(&self) -> RemoteConfig {
         let ca_files = self.environment_value("IMGPACK_CA_FILE").unwrap_or_default();
@@ -86,7 +106,9 @@ impl Settings {
 
 fn own(text: &str) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in text.split_whitespace() {
+    // Archives of packages have addresses, which are looked at where they are asked.
+    let of_archive = |row: &&str| ["debian=http", "apk=http"].iter().any(|name| row.starts_with(name));
+    for row in text.split_whitespace().filter(|row| !of_archive(row)) {
         let good = row.split_once('=').filter(|(name, mirror)| !name.is_empty() && !mirror.is_empty());
         let (name, mirror) = good.ok_or_else(|| {
             Error::usage_with_hint(

@@ -259,6 +259,7 @@ impl Settings {
             observer: &*observer,
             cancel: &self.cancel,
             registry,
+            archives: self.archives(),
             jobs,
             press: Press::new(jobs),
         })

@@ -1,5 +1,6 @@
 //! What there is to choose from: packages of indexes, of the base, and those that are left out.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -88,6 +89,12 @@ impl<'a> Candidates<'a> {
     /// What the base has of a name.
     pub(super) fn of_base(&self, name: &str) -> Option<&'a Installed> {
         self.base.get(name).map(|(_, package)| *package)
+    }
+
+    /// What a candidate depends on, as far as its lists can be read.
+    pub(super) fn dependencies(&self, number: usize) -> Vec<Vec<Relation<'a>>> {
+        let lists = self.known[number].depends;
+        lists.iter().flat_map(|list| relations(list, self.architecture)).flatten().collect()
     }
 
     /// All there is of a name: what the base has, then the versions of the indexes, the highest first.
@@ -209,7 +216,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Who fulfils a group, in the order of preference: what there is already of the base, then by the alternatives' order,
-    /// the package of the very name first and then by rank and name; last what is not the version that is preferred.
+    /// the package of the very name first, then by rank and of equals the last by name; last what is not the version that is preferred.
     pub(super) fn fulfilling(&mut self, group: &[Relation<'a>]) -> Vec<usize> {
         let mut found = Vec::new();
         for (place, relation) in group.iter().enumerate() {
@@ -222,7 +229,7 @@ impl<'a> Candidates<'a> {
                     place,
                     candidate.name != relation.name,
                     candidate.rank,
-                    candidate.name,
+                    Reverse(candidate.name),
                     number,
                 ));
             }

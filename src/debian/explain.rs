@@ -127,10 +127,10 @@ pub(super) enum Because<'a> {
     Wanted { word: &'a str },
     /// Something of the base, which is not taken away.
     Stays { base: usize },
-    /// A dependency.
-    Needs { who: usize, group: Vec<Relation<'a>> },
+    /// A dependency, by its number.
+    Needs { who: usize, group: usize },
     /// A conflict.
-    Conflicts { who: usize, other: usize, relation: Relation<'a> },
+    Conflicts { who: usize, other: usize, relation: Relation<'a>, breaks: bool },
     /// Two versions of one package.
     Same { who: usize, other: usize },
 }
@@ -181,7 +181,7 @@ fn near(indexes: &[Index], name: &str) -> Vec<String> {
 /// The facts of clauses that cannot all be true, as a chain that begins with what is wanted.
 pub(super) fn explain<'a>(candidates: &mut Candidates<'a>, core: &[&Because<'a>]) -> NoSolution {
     let mut wanted = Vec::new();
-    let mut needs: BTreeMap<usize, Vec<&Vec<Relation<'a>>>> = BTreeMap::new();
+    let mut needs: BTreeMap<usize, Vec<Vec<Relation<'a>>>> = BTreeMap::new();
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
     for because in core {
         match because {
@@ -204,15 +204,18 @@ pub(super) fn explain<'a>(candidates: &mut Candidates<'a>, core: &[&Because<'a>]
                 let name = candidates.get(*base).name;
                 starts.extend(candidates.named(name).iter());
             }
-            Because::Needs { who, group } => needs.entry(*who).or_default().push(group),
-            Because::Conflicts { who, other, relation } => {
+            Because::Needs { who, group } => {
+                needs.entry(*who).or_default().extend(candidates.dependencies(*who).into_iter().nth(*group));
+            }
+            Because::Conflicts { who, other, relation, breaks } => {
                 let (who, other) = (candidates.get(*who), candidates.get(*other));
                 let provides = if other.name == relation.name {
                     String::new()
                 } else {
                     format!(", which {other} provides")
                 };
-                ends.push(format!("{who} conflicts with {relation}{provides}"));
+                let verb = if *breaks { "breaks" } else { "conflicts with" };
+                ends.push(format!("{who} {verb} {relation}{provides}"));
             }
             Because::Same { who, other } => {
                 let (who, other) = (candidates.get(*who), candidates.get(*other));
@@ -232,16 +235,16 @@ pub(super) fn explain<'a>(candidates: &mut Candidates<'a>, core: &[&Because<'a>]
             continue;
         }
         for group in needs.remove(&who).into_iter().flatten() {
-            let options = candidates.fulfilling(group);
-            facts.push(need(candidates, who, group, &options));
+            let options = candidates.fulfilling(&group);
+            facts.push(need(candidates, who, &group, &options));
             open.extend(options.iter().rev());
         }
     }
     // Whatever the chain does not reach is a fact all the same.
     for (who, groups) in needs {
         for group in groups {
-            let options = candidates.fulfilling(group);
-            facts.push(need(candidates, who, group, &options));
+            let options = candidates.fulfilling(&group);
+            facts.push(need(candidates, who, &group, &options));
         }
     }
     facts.extend(ends);

@@ -92,6 +92,8 @@ pub(super) struct Package<'a> {
     pub(super) depends: [&'a str; 2],
     /// `Conflicts` and `Breaks`
     pub(super) conflicts: [&'a str; 2],
+    #[cfg(test)]
+    pub(super) provides: &'a str,
     pub(super) path: &'a str,
     pub(super) digest: Digest,
     pub(super) size: u64,
@@ -103,6 +105,10 @@ pub(super) struct Package<'a> {
 impl Index {
     /// Reads a `Packages` file, not compressed.
     pub fn read(text: &mut dyn BufRead) -> Result<Self, IndexError> {
+        Self::of_at_most(PACKAGES, text)
+    }
+
+    fn of_at_most(packages: usize, text: &mut dyn BufRead) -> Result<Self, IndexError> {
         let mut index = Self::default();
         let mut line = Vec::new();
         let mut row = Row::default();
@@ -120,6 +126,9 @@ impl Index {
                 None => {
                     if row.name.1 > row.name.0 {
                         index.finish(std::mem::take(&mut row), number)?;
+                        if index.packages.len() > packages {
+                            return Err(IndexError::Large);
+                        }
                     }
                     field = Field::None;
                     if ended {
@@ -225,9 +234,6 @@ impl Index {
                 return Err(IndexError::Field { field, line });
             }
         }
-        if self.packages.len() == PACKAGES {
-            return Err(IndexError::Large);
-        }
         self.packages.push(row);
         Ok(())
     }
@@ -273,6 +279,8 @@ impl Index {
             architecture: text(row.architecture),
             depends: [text(row.pre_depends), text(row.depends)],
             conflicts: [text(row.conflicts), text(row.breaks)],
+            #[cfg(test)]
+            provides: text(row.provides),
             path: text(row.path),
             digest: row.digest.unwrap_or(Digest::from_bytes([0; 32])),
             size: row.size.unwrap_or(0),
@@ -362,5 +370,108 @@ impl Field {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKAGE: &str = "Package: a\nVersion: 1\nArchitecture: all\nFilename: pool/a.deb\nSize: 7\nSHA256: \
+        0000000000000000000000000000000000000000000000000000000000000001\n";
+
+    fn read(text: &str) -> Result<Index, String> {
+        Index::read(&mut text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_fields_of_packages() {
+        let text = format!(
+            "\n\n# said\nPackage: b\nPriority: important\nEssential: yes\nMulti-Arch: allowed\nDepends: x,\n y (>= 1)\n\
+             Description: long\n and longer\nversion:2\nPre-Depends:  p \nConflicts: c\nBreaks: d\nProvides: v (= 3), w\n\
+             Architecture: amd64\nFilename: pool/b.deb\nSize: 8\nSHA256: {}\n   \n\n{PACKAGE}",
+            "f".repeat(64)
+        );
+        let index = read(&text).unwrap();
+        assert_eq!(index.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            (index.len(), index.is_empty(), format!("{index:?}")),
+            (2, false, "Index(2 packages)".to_owned())
+        );
+        assert_eq!((index.named("a"), index.named("b"), index.named("c")), (0..1, 1..2, 2..2));
+        assert_eq!(index.provided("v").collect::<Vec<_>>(), [(1, Some("3"))]);
+        assert_eq!(index.provided("w").collect::<Vec<_>>(), [(1, None)]);
+        let package = index.package(1);
+        assert_eq!((package.name, package.version, package.architecture), ("b", "2", "amd64"));
+        assert_eq!((package.depends, package.conflicts), (["p", "x, y (>= 1)"], ["c", "d"]));
+        assert_eq!((package.path, package.size, package.digest.hex()), ("pool/b.deb", 8, "f".repeat(64)));
+        assert_eq!((package.priority, package.essential, package.allowed), (2, true, true));
+        let package = index.package(0);
+        assert_eq!(
+            (package.priority, package.essential, package.allowed, package.depends),
+            (0, false, false, [""; 2])
+        );
+        assert!(read("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_index() {
+        let without = |field: &str| {
+            PACKAGE.lines().filter(|line| !line.starts_with(field)).collect::<Vec<_>>().join("\n")
+        };
+        let field = |field| format!("the index has no usable {field} for the package that ends at line 6");
+        for name in ["Version", "Architecture", "Filename", "Size", "SHA256"] {
+            assert_eq!(read(&without(name)).unwrap_err(), field(name));
+        }
+        for (was, is, name) in [
+            ("pool/", "/pool/", "Filename"),
+            ("pool/", "pool/../../", "Filename"),
+            (": 7", ": -7", "Size"),
+            (": 7", ": 99999999999999999999", "Size"),
+            ("0001\n", "001\n", "SHA256"),
+            ("Version: 1", "Version: 1 2", "Version"),
+            ("Package: a", "Package: a\u{7}", "Package"),
+        ] {
+            let said = read(&PACKAGE.replace(was, is)).unwrap_err();
+            assert_eq!(said, format!("the index has no usable {name} for the package that ends at line 7"));
+        }
+        assert_eq!(
+            read("Package: a\n<html>\n").unwrap_err(),
+            "line 2 of the index is neither a field nor the continuation of one"
+        );
+        let no_text = Index::read(&mut &b"Package: \xff\n"[..]).unwrap_err();
+        assert_eq!(no_text.to_string(), "line 1 of the index is neither a field nor the continuation of one");
+        let long = "line 2 of the index is longer than 256 KiB";
+        assert_eq!(read(&format!("Package: a\nDescription: {}\n", "x".repeat(1 << 18))).unwrap_err(), long);
+        let folded = format!("Package: a\nDepends: {}\n", "x,\n ".repeat(1 << 17));
+        assert!(read(&folded).unwrap_err().ends_with("is longer than 256 KiB"));
+        let endless = &mut io::BufReader::new(io::repeat(b'x'));
+        assert_eq!(
+            Index::read(endless).unwrap_err().to_string(),
+            "line 1 of the index is longer than 256 KiB"
+        );
+        let broken = &mut io::BufReader::new(PACKAGE.as_bytes().chain(Broken));
+        assert_eq!(Index::read(broken).unwrap_err().to_string(), "the index cannot be read");
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn an_index_without_end_is_refused() {
+        let text = format!("{PACKAGE}\n").repeat(3);
+        assert_eq!(Index::of_at_most(3, &mut text.as_bytes()).unwrap().len(), 3);
+        let error = Index::of_at_most(2, &mut text.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "the index has more packages than imgpack reads");
+        let provides = |_| format!("{PACKAGE}Provides: {}\n\n", "v,".repeat(100_000));
+        assert_eq!(
+            read(&(0..11).map(provides).collect::<String>()).unwrap_err(),
+            "the index has more packages than imgpack reads"
+        );
     }
 }

@@ -24,7 +24,7 @@ impl fmt::Display for KeyId {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Its form.
-    #[error(transparent)]
+    #[error("it is no file of OpenPGP keys: {0}")]
     Packets(#[from] PacketError),
     /// It holds no key that can be used.
     #[error(
@@ -87,6 +87,11 @@ impl Keyring {
             }
         }
         if keys.is_empty() { Err(KeyError::None) } else { Ok(Self(keys)) }
+    }
+
+    /// Trusts these too.
+    pub fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// The ids of all keys.

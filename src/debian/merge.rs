@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::deb::DebFacts;
 use super::documentation::{Documentation, documentation};
+use super::relation::relations;
 use crate::model::{BaseFacts, Fact, FactKind, ImagePath, Owner, PackageFile, PackageFileKind};
 
 /// Directories of the root that Debian has as links into `/usr` since bookworm (UsrMerge).
@@ -53,6 +54,14 @@ pub fn merge_packages(
     let mut errors = Vec::new();
     let mut files: Vec<Vec<PackageFile>> =
         packages.iter().map(|(_, facts)| chosen(facts, keeps, &|path| merged(path, base))).collect();
+    let is_directory =
+        |path: &ImagePath| base.tree.get(path).is_some_and(|fact| fact.kind == FactKind::Directory);
+    for files in &mut files {
+        // dpkg never puts a link in place of a directory.
+        files.retain(|file| {
+            !matches!(file.kind, PackageFileKind::Symlink { .. }) || !is_directory(&file.path)
+        });
+    }
     follow_links(packages, &mut files, base, &mut errors);
     settle(packages, &mut files, base, &mut errors);
     if !errors.is_empty() {
@@ -208,14 +217,12 @@ fn is_same(one: &PackageFile, other: &PackageFile) -> bool {
     }
 }
 
-/// Whether `Replaces` of a package names another (Debian Policy Manual, 7.6.1).
+/// Whether `Replaces` of a package names another in its version (Debian Policy Manual, 7.6.1).
 fn replaces(package: &DebFacts, other: &DebFacts) -> bool {
-    let name = other.control.get("Package");
-    let field = package.control.get("Replaces").unwrap_or_default();
-    field.split(',').any(|relation| {
-        let word = relation.trim().split([' ', '(', ':', '\n']).next();
-        word == name
-    })
+    let field = |name: &str| package.control.get(name).unwrap_or_default();
+    let Some(name) = other.control.get("Package") else { return false };
+    let Ok(groups) = relations(field("Replaces"), field("Architecture")) else { return false };
+    groups.iter().flatten().any(|one| one.name == name && one.admits(other.control.get("Version")))
 }
 
 /// Of files with one content and place in the package's archive the first is the file and the others are links to it.

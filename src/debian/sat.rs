@@ -59,6 +59,9 @@ pub(super) type Core = Vec<ClauseId>;
 #[derive(Debug)]
 pub(super) struct Exhausted;
 
+/// What a variable or a clause costs, so that the limit of steps is one of memory too.
+const ROOM: u64 = 100;
+
 #[derive(Debug, Default)]
 pub(super) struct Sat {
     states: Vec<State>,
@@ -76,12 +79,13 @@ pub(super) struct Sat {
 }
 
 impl Sat {
-    /// `steps`: how many literals may be looked at.
+    /// `steps`: how many literals may be looked at; what is kept costs more.
     pub(super) fn new(steps: u64) -> Self {
         Self { granted: steps, ..Self::default() }
     }
 
     pub(super) fn variable(&mut self) -> usize {
+        self.steps += ROOM;
         self.states.push(State::default());
         self.watching.extend([Vec::new(), Vec::new()]);
         self.states.len() - 1
@@ -110,7 +114,7 @@ impl Sat {
 
     fn push(&mut self, mut clause: Clause) -> ClauseId {
         let id = self.clauses.len();
-        self.steps += clause.literals.len() as u64 + 1;
+        self.steps += ROOM + 8 * (clause.literals.len() + clause.because.len()) as u64;
         // The literals that are not false, or were the last to become so, are the ones to watch.
         let late = |literal: &Literal| match self.literal(*literal) {
             Some(false) => self.states[literal.variable()].level,

@@ -160,10 +160,19 @@ pub enum SignatureError {
     Ended(KeyId),
 }
 
+/// Keys that are named in one message.
+const NAMED: usize = 4;
+
 fn list(ids: &[KeyId]) -> String {
     match ids {
         [] => "nobody".to_owned(),
-        ids => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        ids => {
+            let named = ids.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            match ids.len().saturating_sub(NAMED) {
+                0 => named,
+                more => format!("{named} and {more} more"),
+            }
+        }
     }
 }
 

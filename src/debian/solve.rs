@@ -14,7 +14,7 @@ use super::sat::{ClauseId, Exhausted, Literal, Sat};
 use super::version::compare_versions;
 use crate::model::{BlobDigest, PinnedPackage};
 
-/// Literals that may be looked at. The largest desktops take some hundred thousand.
+/// Literals that may be looked at, and room that is taken ([`Sat::new`]). GNOME takes a million.
 pub(super) const STEPS: u64 = 50_000_000;
 
 /// What an image wants of Debian's packages.
@@ -216,8 +216,8 @@ impl<'a> Search<'a> {
                 self.clause(vec![Literal::no(who), Literal::no(other)], Because::Same { who, other });
             }
         }
-        for group in self.relations(who, candidate.depends)? {
-            let options = self.candidates.fulfilling(&group);
+        for (group, relations) in self.relations(who, candidate.depends)?.into_iter().enumerate() {
+            let options = self.candidates.fulfilling(&relations);
             // A base may lack what its packages depend on.
             let lacking = base && !options.iter().any(|option| self.of_base(*option));
             if !lacking && !options.contains(&who) {
@@ -225,13 +225,18 @@ impl<'a> Search<'a> {
                 self.groups[who].get_or_insert_default().push(group);
             }
         }
-        for relation in self.relations(who, candidate.conflicts)?.into_iter().flatten() {
+        let [conflicts, breaks] = candidate.conflicts;
+        let conflicts =
+            self.relations(who, [conflicts, ""])?.into_iter().flatten().map(|relation| (relation, false));
+        let breaks =
+            self.relations(who, [breaks, ""])?.into_iter().flatten().map(|relation| (relation, true));
+        for (relation, breaks) in conflicts.chain(breaks) {
             for other in self.candidates.meant(&relation) {
                 let Candidate { name, origin, .. } = *self.candidates.get(other);
                 let harmless =
                     name == candidate.name || origin == Origin::Excluded || base && self.of_base(other);
                 if !harmless {
-                    let because = Because::Conflicts { who, other, relation };
+                    let because = Because::Conflicts { who, other, relation, breaks };
                     self.clause(vec![Literal::no(who), Literal::no(other)], because);
                 }
             }
@@ -347,3 +352,6 @@ impl<'a> Search<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,7 +127,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("pairs");
-        std::fs::write(&list, pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect::<String>()).unwrap();
+        std::fs::write(&list, pairs.iter().flat_map(|(a, b)| [a, " ", b, "\n"]).collect::<String>()).unwrap();
         let said = Command::new("sh")
             .args(["-c", script])
             .stdin(std::fs::File::open(&list).unwrap())

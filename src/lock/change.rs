@@ -54,7 +54,8 @@ impl fmt::Display for Change {
 /// A digest for people: its first 12 digits.
 pub fn short(digest: &str) -> String {
     match digest.split_once(':') {
-        Some((algorithm, hex)) if hex.len() > 12 => format!("{algorithm}:{}…", &hex[..12]),
+        // Versions have colons too.
+        Some((algorithm @ "sha256", hex)) if hex.len() > 12 => format!("{algorithm}:{}…", &hex[..12]),
         _ => digest.to_owned(),
     }
 }

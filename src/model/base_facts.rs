@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::elf::Elf;
-use super::image_path::ImagePath;
+use super::image_path::{ImagePath, Step};
 
 /// What a path of a base is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -130,50 +130,11 @@ impl BaseFacts {
     }
 
     fn walk(&self, path: &ImagePath, last: bool) -> Option<ImagePath> {
-        let text = path.as_str();
-        let above = text.match_indices('/').skip(1).map(|(at, _)| &text[..at]);
-        let is_link =
-            |path: &str| matches!(self.tree.get(path), Some(Fact { kind: FactKind::Symlink(_), .. }));
-        let blocks = |path: &str| {
-            matches!(self.tree.get(path), Some(Fact { kind: FactKind::File | FactKind::Special, .. }))
-        };
-        // Nearly all: no link on the way.
-        let through_link = above.clone().any(is_link) || (last && is_link(text));
-        if !through_link {
-            return (!above.clone().any(blocks)).then(|| path.clone());
-        }
-        let mut rest: Vec<String> = path.relative().split('/').rev().map(str::to_owned).collect();
-        let mut at: Vec<String> = Vec::new();
-        let mut followed = 0;
-        while let Some(component) = rest.pop() {
-            match component.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    at.pop();
-                    continue;
-                }
-                _ => {}
-            }
-            at.push(component);
-            let here = ImagePath::parse(&format!("/{}", at.join("/"))).ok()?;
-            let is_last = rest.is_empty();
-            match self.tree.get(&here).map(|fact| &fact.kind) {
-                Some(FactKind::Symlink(target)) if last || !is_last => {
-                    followed += 1;
-                    if followed > 40 {
-                        return None;
-                    }
-                    at.pop();
-                    if target.starts_with('/') {
-                        at.clear();
-                    }
-                    rest.extend(target.split('/').rev().map(str::to_owned));
-                }
-                Some(FactKind::File | FactKind::Special) if !is_last => return None,
-                _ => {}
-            }
-        }
-        ImagePath::parse(&format!("/{}", at.join("/"))).ok()
+        path.followed(last, |path| match self.tree.get(path).map(|fact| &fact.kind) {
+            Some(FactKind::Symlink(target)) => Step::Link(target),
+            Some(FactKind::File | FactKind::Special) => Step::End,
+            Some(FactKind::Directory) | None => Step::Directory,
+        })
     }
 }
 

@@ -28,6 +28,17 @@ pub enum ImagePathError {
     Whiteout(String),
 }
 
+/// What stands at a path, for who follows links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A directory, or nothing that is known.
+    Directory,
+    /// A symbolic link with its text.
+    Link(&'a str),
+    /// Something that nothing can be below of.
+    End,
+}
+
 impl ImagePath {
     /// Reads `text`; repeated slashes, `.` components and a final slash are dropped.
     pub fn parse(text: &str) -> Result<Self, ImagePathError> {
@@ -87,6 +98,56 @@ impl ImagePath {
     /// Whether it is `directory` or lies below it.
     pub fn is_within(&self, directory: &Self) -> bool {
         self.0.strip_prefix(&directory.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// This path with every symbolic link above it followed, with `last` the last component's too, as a kernel would in a
+    /// container whose paths `look` knows. `None` for a loop or a path through something that is no directory.
+    pub fn followed<'t>(&self, last: bool, look: impl Fn(&str) -> Step<'t>) -> Option<Self> {
+        let text = self.as_str();
+        let above = text.match_indices('/').skip(1).map(|(at, _)| &text[..at]);
+        // Nearly all: no link on the way.
+        let through_link = above.clone().any(|path| matches!(look(path), Step::Link(_)))
+            || (last && matches!(look(text), Step::Link(_)));
+        if !through_link {
+            return above.clone().all(|path| look(path) != Step::End).then(|| self.clone());
+        }
+        Self::walked(text, last, look)
+    }
+
+    /// The same for an absolute path that may have `.` and `..` in it.
+    pub fn walked<'t>(path: &str, last: bool, look: impl Fn(&str) -> Step<'t>) -> Option<Self> {
+        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut at: Vec<String> = Vec::new();
+        let mut followed = 0;
+        while let Some(component) = rest.pop() {
+            match component.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            at.push(component);
+            let here = Self::parse(&format!("/{}", at.join("/"))).ok()?;
+            let is_last = rest.is_empty();
+            match look(here.as_str()) {
+                Step::Link(target) if last || !is_last => {
+                    followed += 1;
+                    if followed > 40 {
+                        return None;
+                    }
+                    at.pop();
+                    if target.starts_with('/') {
+                        at.clear();
+                    }
+                    rest.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Step::End if !is_last => return None,
+                _ => {}
+            }
+        }
+        Self::parse(&format!("/{}", at.join("/"))).ok()
     }
 
     /// Its text in Unicode normalisation form C: two paths of equal form are one file on some file systems.

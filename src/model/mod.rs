@@ -30,7 +30,7 @@ pub use effects::{Attributes, Effects, MadeEntry, PackageGroup, PackageUser};
 pub use elf::Elf;
 pub use entry::{Content, Entries, EntriesError, Entry, EntryKind, Owner};
 pub use identity::{Identity, IdentityError};
-pub use image_path::{ImagePath, ImagePathError};
+pub use image_path::{ImagePath, ImagePathError, Step};
 pub use layer::{Compression, Layer};
 pub use package::{Contents, PackageFile, PackageFileKind, PinnedPackage};
 pub use platform::{Architecture, Platform, PlatformError};

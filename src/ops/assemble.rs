@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::compile::CompileRecord;
 use super::error::Error;
-use super::packages::{Unpacked, place_packages};
+use super::packages::{PlacedPackages, Unpacked};
 use super::sources::{CopiedFiles, Sources};
 use crate::base::{self, BaseImage};
+use crate::component;
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
 use crate::model::{
     BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
@@ -16,8 +17,9 @@ use crate::model::{
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
-    target_value,
+    target_value, under_init,
 };
+use crate::report::ForeignFiles;
 use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
 use crate::store::Store;
 use crate::tree::HashedFile;
@@ -35,6 +37,8 @@ pub struct PlannedImage {
     pub packages: Vec<Unpacked>,
     /// Its own layers, in order.
     pub layers: Vec<PlannedLayer>,
+    /// What of it is for other platforms.
+    pub foreign: Option<ForeignFiles>,
     /// Whether a volatile value was asked for.
     pub volatile: bool,
 }
@@ -91,6 +95,8 @@ pub struct Ingredients<'i> {
     pub made: Option<&'i CompileRecord>,
     /// Packages that are put on the base.
     pub packages: Vec<Unpacked>,
+    /// What they are in the image.
+    pub placed: PlacedPackages,
 }
 
 /// Plans the image: inheritance, composed files, classes, and where the base wants each path.
@@ -102,23 +108,25 @@ pub fn plan_image(
     copied: &Copied<'_>,
     volatile: &dyn Fn(&Value) -> Option<String>,
 ) -> Result<PlannedImage, Error> {
-    let Ingredients { base, made, packages } = ingredients;
+    let Ingredients { base, made, packages, placed } = ingredients;
     let asked_volatile = Cell::new(false);
     let volatile = |value: &Value| {
         asked_volatile.set(true);
         volatile(value)
     };
     let facts = &base.facts;
-    let placed = place_packages(spec.packages.as_ref(), &packages, facts)?;
     let mut parts = placed.parts;
-    parts.extend(component_parts(spec)?);
+    parts.extend(component_parts(spec, platform)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
         let (part, place) = artefact_part(build, made, sources.store())?;
         artefact = place;
         parts.push(part);
     }
-    let config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), &volatile)?;
+    let mut config = image_config(&spec.image, &base.config, facts, platform, artefact.as_ref(), &volatile)?;
+    if let Some(init) = &spec.init {
+        config.entrypoint = Some(under_init(init, config.entrypoint.take()));
+    }
 
     let stable = |value: &Value| match value {
         Value::Base(name) => Some(
@@ -130,7 +138,8 @@ pub fn plan_image(
         ),
         other => target_value(other, platform),
     };
-    let (file_parts, directories) = file_parts(spec, base, sources, copied, &stable)?;
+    let brought = |path: &ImagePath| parts.iter().any(|part| part.entries.get(path).is_some());
+    let (file_parts, directories) = file_parts(spec, base, &brought, sources, copied, &stable)?;
     parts.extend(file_parts);
 
     let certificates = sources.certificates(spec)?;
@@ -172,7 +181,8 @@ pub fn plan_image(
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
     let volatile = asked_volatile.get();
-    Ok(PlannedImage { platform, base: Arc::clone(base), config, packages, layers, volatile })
+    let base = Arc::clone(base);
+    Ok(PlannedImage { platform, base, config, packages, layers, foreign: None, volatile })
 }
 
 /// Writes config and manifest of an image whose layers are stored. `created` is RFC 3339.
@@ -184,8 +194,8 @@ pub fn finish_image(
 ) -> Result<FinishedImage, Error> {
     let docker = spec.docker_media_types;
     let base_layers = planned.base.layers.iter().map(|layer| {
-        let title = layer.created_by.clone().unwrap_or_default();
-        let (from, urls) = (planned.base.repository.clone(), layer.urls.clone());
+        let title = layer.title.as_ref().or(layer.created_by.as_ref()).cloned().unwrap_or_default();
+        let (from, urls) = (layer.from.clone(), layer.urls.clone());
         FinishedLayer { class: Class::Base, title, layer: layer.layer, from, urls }
     });
     let own = planned.layers.iter().zip(made).map(|(plan, layer)| FinishedLayer {
@@ -196,15 +206,12 @@ pub fn finish_image(
         urls: Vec::new(),
     });
     let layers: Vec<FinishedLayer> = base_layers.chain(own).collect();
+    let below = planned.base.layers.iter().map(|layer| layer.created_by.clone().unwrap_or_default());
+    let above = planned.layers.iter().map(|plan| format!("imgpack {}: {}", plan.class, plan.title));
     let rows: Vec<ConfigLayer> = layers
         .iter()
-        .map(|layer| ConfigLayer {
-            diff_id: layer.layer.diff_id,
-            created_by: match layer.class {
-                Class::Base => layer.title.clone(),
-                class => format!("imgpack {class}: {}", layer.title),
-            },
-        })
+        .zip(below.chain(above))
+        .map(|(layer, created_by)| ConfigLayer { diff_id: layer.layer.diff_id, created_by })
         .collect();
     let config = config_document(&planned.config, planned.platform, &rows, created, docker)?;
     let annotations = annotations(&planned.config, &planned.base, created);
@@ -258,17 +265,18 @@ fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) ->
     annotations
 }
 
-fn component_parts(spec: &ImageSpec) -> Result<Vec<LayerPart>, Error> {
+fn component_parts(spec: &ImageSpec, platform: Platform) -> Result<Vec<LayerPart>, Error> {
     let mut parts = Vec::new();
-    for component in &spec.components {
+    for component in spec.all_components() {
         let (title, entries) = match component {
             // With `certificates` the bundle is a composed file.
             Component::CaCertificates if !spec.certificates.is_empty() => continue,
-            Component::CaCertificates => ("CA certificates", base::ca_certificates()),
-            Component::Tzdata => ("time zones", base::time_zones()),
-            Component::Probe | Component::Init => continue,
+            Component::CaCertificates => ("CA certificates", base::ca_certificates()?),
+            Component::Tzdata => ("time zones", base::time_zones()?),
+            Component::Probe => (component::PROBE_NAME, component::probe(platform)?),
+            Component::Init => (component::INIT_NAME, component::init(platform)?),
         };
-        parts.push(part(Class::System, title, entries?));
+        parts.push(part(Class::System, title, entries));
     }
     Ok(parts)
 }
@@ -330,6 +338,7 @@ type Declared = Vec<(ImagePath, u32, Owner, Arc<str>)>;
 fn file_parts(
     spec: &ImageSpec,
     base: &BaseImage,
+    brought: &dyn Fn(&ImagePath) -> bool,
     sources: &Sources<'_>,
     copied: &Copied<'_>,
     values: &dyn Fn(&Value) -> Option<String>,
@@ -376,7 +385,7 @@ fn file_parts(
                     own.extend(owned_directories(rule, &copied)?);
                 }
                 for path in own {
-                    let known = facts_directory(base, &path);
+                    let known = facts_directory(base, &path) || brought(&path);
                     if !known {
                         put(path, EntryKind::Directory, 0o755)?;
                     }

@@ -13,13 +13,15 @@ use super::press::{Job, Pending, Press};
 use super::pulls::Pulls;
 use super::slots::Slots;
 use super::sources::Sources;
+use super::workspace_images::WorkspaceImages;
 use crate::base::{
     BaseError, BaseImage, BaseLayer, BlobStore, BoxError, BuiltIn, Compressor, DATA_SET, Document, Import,
     from_docker_archive, from_document, from_oci_archive, from_oci_layout, from_rootfs, scratch_base,
     static_base,
 };
 use crate::model::{
-    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, ImageRef, KeyDigest, Platform, Repository,
+    BaseFacts, BlobDigest, Class, Compression, Descriptor, Digest, Identity, ImageRef, KeyDigest, Platform,
+    Repository,
 };
 use crate::plan::{LayerPart, plan_layers};
 use crate::spec::{Base, ImageSpec};
@@ -41,6 +43,7 @@ pub struct Bases<'a> {
     sources: &'a Sources<'a>,
     pins: &'a Pins<'a>,
     pulls: &'a Pulls<'a>,
+    images: &'a WorkspaceImages,
     loaded: Slots<String, Arc<BaseImage>>,
     /// Blobs and notes of bases that were brought.
     blobs: Slots<Digest, ()>,
@@ -55,9 +58,11 @@ impl<'a> Bases<'a> {
         sources: &'a Sources<'a>,
         pins: &'a Pins<'a>,
         pulls: &'a Pulls<'a>,
+        images: &'a WorkspaceImages,
         layers: bool,
     ) -> Self {
-        Self { machine, sources, pins, pulls, loaded: Slots::default(), blobs: Slots::default(), layers }
+        let (loaded, blobs) = (Slots::default(), Slots::default());
+        Self { machine, sources, pins, pulls, images, loaded, blobs, layers }
     }
 
     /// The base of `spec` for a platform. Its layers are in the store, but for those of a registry's base.
@@ -72,7 +77,7 @@ impl<'a> Bases<'a> {
     }
 
     /// Everything that decides what [`Self::load`] gives, in a text, without reading the base where that is known: the
-    /// data set, the digest of a file or manifest. `None` where it cannot be known or the base has an error, which
+    /// data set, the digest of a file or manifest, of another image of the workspace what it was built to. `None` where it cannot be known or the base has an error, which
     /// loading tells.
     pub fn identity(&self, spec: &ImageSpec, platform: Platform) -> Option<String> {
         let file = |path| self.sources.digest(path).ok().map(|digest| digest.to_string());
@@ -92,7 +97,9 @@ impl<'a> Bases<'a> {
                 let marker = BlobDigest::of(&document("oci-layout")?);
                 format!("{marker} {}", BlobDigest::of(&document("index.json")?))
             }
-            Base::Spec(_) => return None,
+            Base::Spec(identity) => {
+                self.images.find(identity, platform)?.image.manifest.descriptor.digest.to_string()
+            }
             Base::Registry(text) => {
                 let reference: ImageRef = text.parse().ok()?;
                 self.pins.image(text, &reference).ok()?.to_string()
@@ -155,11 +162,7 @@ impl<'a> Bases<'a> {
                 from_rootfs(&import, &self.sources.located(file)?, &compressor)?
             }
             Base::Registry(text) => self.pulled(&import, text)?,
-            Base::Spec(identity) => {
-                return Err(Error::usage(format!(
-                    "base: spec:{identity} is not in this version of imgpack yet"
-                )));
-            }
+            Base::Spec(identity) => self.of_workspace(name, identity, platform)?,
         })
     }
 
@@ -174,9 +177,28 @@ impl<'a> Bases<'a> {
         for layer in &planned {
             let Machine { store, press, cancel, .. } = self.machine;
             let (layer, _) = pack_layer(store, press, layer, Compression::default(), false, cancel)?;
-            layers.push(BaseLayer { layer, created_by: Some(format!("imgpack {title}")), urls: Vec::new() });
+            let created_by = Some(format!("imgpack {title}"));
+            layers.push(BaseLayer { layer, title: None, created_by, from: None, urls: Vec::new() });
         }
         Ok(BaseImage { config, layers, facts, ..BaseImage::default() })
+    }
+
+    /// Another image of the workspace, which is built. No registry has to have it, so it has no name there.
+    fn of_workspace(&self, name: &str, identity: &Identity, platform: Platform) -> Result<BaseImage, Error> {
+        let Machine { store, cancel, .. } = *self.machine;
+        let built = self.images.get(identity, platform)?;
+        let kept = StoreForBases { store, blobs: &self.blobs, from: None };
+        let import = Import { base: name, platform, store: &kept, layers: false, cancel };
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| built.fetch(store, self.pulls, blob, writer);
+        let mut base =
+            from_document(&import, &Document { bytes: &built.image.manifest.bytes, name: None }, &fetch)?;
+        base.digest = None;
+        for (layer, finished) in base.layers.iter_mut().zip(&built.image.layers) {
+            layer.title = Some(finished.title.clone());
+            layer.from.clone_from(&finished.from);
+            layer.urls.clone_from(&finished.urls);
+        }
+        Ok(base)
     }
 
     /// A base of a registry: what its tag or digest names now. Documents are kept; of layers what [`Import::layers`] says.
@@ -204,7 +226,9 @@ impl<'a> Bases<'a> {
                 Err(error) => return Err(self.pins.gone(text, error.into())),
             }
         };
-        base.repository = Some(repository.clone());
+        for layer in &mut base.layers {
+            layer.from = Some(repository.clone());
+        }
         if let (None, Some(facts)) = (reference.digest(), base.facts_digest) {
             self.pins.facts(text, digest, import.platform, facts)?;
         }

@@ -1,6 +1,6 @@
 //! `imgpack build`: specs → bases and sources → builders → layers → documents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use super::image_record::{ImageRecord, image_report};
 use super::machine::Machine;
 use super::pack::{Origin, pack_layer};
 use super::prepare::{BuildOptions, Prepared, Session, Target};
+use super::workspace_images::{Stage, WorkspaceImage, stages};
 use crate::model::{Class, Document, ImageRef, KeyDigest, Layer, Size};
 use crate::plan::PlannedLayer;
 use crate::report::{ImageReport, MergedTree, Previous};
@@ -70,7 +71,7 @@ pub struct Built {
 /// Told of every layer that was made, as soon as it is stored, once for each image that has it; from several threads.
 pub type Made<'a> = dyn Fn(&ImageSpec, &Layer) + Sync + 'a;
 
-/// Builds `specs` into the store.
+/// Builds `specs` into the store, and before them what they need of the workspace.
 pub fn build(
     machine: &Machine<'_>,
     specs: Vec<ImageSpec>,
@@ -80,36 +81,94 @@ pub fn build(
     let session = Session::new(machine, options)?;
     // A tag without a value is known before anything is built.
     specs.iter().try_for_each(|spec| tags(&session, spec).map(drop))?;
-    let mut prepared = session.begin(specs)?;
-    let bases = session.bases();
-    let mut records = BTreeMap::new();
-    if options.fresh.is_none() {
-        let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));
-        records.extend(prepared.compiles.iter().filter_map(known));
-        session.recall(&mut prepared, &bases, &records, options.created.as_deref());
+    let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
+    let mut built = session.build(&stages(&specs), made)?;
+    // In the order of the specs, without those that were only needed.
+    let place = |image: &BuiltImage| specs.iter().position(|spec| *spec == image.spec);
+    built.images.retain(|image| place(image).is_some());
+    built.images.sort_by_key(place);
+    Ok(built)
+}
+
+impl Session<'_> {
+    /// Builds what `specs` need of the workspace, and not themselves. What went wrong.
+    pub(super) fn build_needed(&self, specs: &[Arc<ImageSpec>]) -> Result<Vec<Error>, Error> {
+        let mut stages = stages(specs);
+        stages.pop();
+        if stages.is_empty() { Ok(Vec::new()) } else { Ok(self.build(&stages, &|_, _| {})?.errors) }
     }
-    session.load_bases(&mut prepared, &bases);
-    let mut built = Built::default();
-    built.errors.append(&mut prepared.errors);
-    session.pins.write_added()?;
-    // Mistakes in sources and bases are told before any builder runs.
-    if built.errors.is_empty() || options.keep_going {
-        compile(&session, &mut prepared, &mut records, options, &mut built);
+
+    fn build(&self, stages: &[Stage], made: &Made<'_>) -> Result<Built, Error> {
+        let mut begun = Vec::new();
+        for stage in stages {
+            let specs: Vec<Arc<ImageSpec>> = stage.iter().map(|wanted| Arc::clone(&wanted.spec)).collect();
+            begun.push((self.stage_targets(stage)?, specs));
+        }
+        let tasks = begun.iter().flat_map(|(targets, _)| targets).map(|target| target.task.clone()).collect();
+        self.machine.observer.event(Event::Tasks(tasks));
+        let begun = begun.into_iter().map(|(targets, specs)| self.begin(targets, specs));
+        let mut begun = begun.collect::<Result<VecDeque<Prepared>, Error>>()?;
+        let bases = self.bases();
+        let mut built = Built::default();
+        while let Some(mut prepared) = begun.pop_front() {
+            self.leave_out(&mut prepared, &mut built.errors);
+            self.build_stage(prepared, &bases, &mut begun, made, &mut built)?;
+            if !self.goes_on(&built) {
+                begun.iter_mut().for_each(|later| self.leave_out(later, &mut built.errors));
+                break;
+            }
+        }
+        self.machine.store.sync()?;
+        Ok(built)
+    }
+
+    /// Builds images that need nothing of each other, `later` ones being those that come after them.
+    fn build_stage(
+        &self,
+        mut prepared: Prepared,
+        bases: &Bases<'_>,
+        later: &mut VecDeque<Prepared>,
+        made: &Made<'_>,
+        built: &mut Built,
+    ) -> Result<(), Error> {
+        let mut records = BTreeMap::new();
+        if self.fresh.is_none() {
+            let known = |compile: &Compile| Some((compile.key.digest(), compile.recorded.clone()?));
+            records.extend(prepared.compiles.iter().filter_map(known));
+            self.recall(&mut prepared, bases, &records, self.created);
+        }
+        self.load_bases(&mut prepared, bases);
+        built.errors.append(&mut prepared.errors);
+        self.pins.write_added()?;
+        // Mistakes in sources and bases are told before any builder runs, those of images that come later too.
+        later.iter_mut().for_each(|prepared| built.errors.append(&mut prepared.errors));
+        if !self.goes_on(built) {
+            return Ok(());
+        }
+        compile(self, &mut prepared, &mut records, built);
         for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
             let made = target.key.as_ref().and_then(|key| records.get(&key.digest()));
             if image.key.is_none() && !image.failed {
-                image.key = session.image_key(target, made, &bases, options.created.as_deref());
+                image.key = self.image_key(target, made, bases, self.created);
             }
         }
-        if built.errors.is_empty() || options.keep_going {
-            let plans = session.plan(&prepared, &records, &mut built.errors);
-            if built.errors.is_empty() || options.keep_going {
-                let layers = pack(machine, &prepared, &plans, options, made, &mut built);
-                assemble(&session, &prepared, &bases, &records, &plans, &layers, &mut built)?;
-            }
+        if !self.goes_on(built) {
+            return Ok(());
         }
+        let plans = self.plan(&prepared, &records, &mut built.errors);
+        // What packages there are is known with the base.
+        self.pins.write_added()?;
+        if !self.goes_on(built) {
+            return Ok(());
+        }
+        self.bring_packages(&plans, self.fresh.is_some())?;
+        let layers = pack(self, &prepared, &plans, made, built);
+        assemble(self, &prepared, bases, &records, &plans, &layers, built)
     }
-    Ok(built)
+
+    fn goes_on(&self, built: &Built) -> bool {
+        built.errors.is_empty() || self.keep_going
+    }
 }
 
 /// Runs the builders whose records are missing, all of them with `fresh`.
@@ -117,14 +176,13 @@ fn compile(
     session: &Session<'_>,
     prepared: &mut Prepared,
     records: &mut BTreeMap<KeyDigest, CompileRecord>,
-    options: &BuildOptions,
     built: &mut Built,
 ) {
     let mut missing: Vec<Compile> = Vec::new();
     let mut known: Vec<Option<CompileRecord>> = Vec::new();
     for mut compile in std::mem::take(&mut prepared.compiles) {
         match compile.recorded.take() {
-            Some(_) if options.fresh.is_none() => {}
+            Some(_) if session.fresh.is_none() => {}
             recorded => {
                 missing.push(compile);
                 known.push(recorded);
@@ -161,13 +219,13 @@ fn tell_causes(errors: &mut Vec<Error>) {
 
 /// Makes or finds every different layer of the plans.
 fn pack(
-    machine: &Machine<'_>,
+    session: &Session<'_>,
     prepared: &Prepared,
     plans: &[Option<PlannedImage>],
-    options: &BuildOptions,
     tell: &Made<'_>,
     built: &mut Built,
 ) -> BTreeMap<KeyDigest, Layer> {
+    let machine = session.machine;
     let mut wanted: BTreeMap<KeyDigest, (&PlannedLayer, Vec<&Target>)> = BTreeMap::new();
     for (target, plan) in prepared.targets.iter().zip(plans) {
         for layer in plan.iter().flat_map(|plan| &plan.layers) {
@@ -186,7 +244,7 @@ fn pack(
             &machine.press,
             layer,
             target.spec.compression,
-            options.fresh.is_some(),
+            session.fresh.is_some(),
             machine.cancel,
         )
         .map_err(|error| Error::from(error).of(&target.task))?;
@@ -291,10 +349,13 @@ fn assemble(
         }
         let tags = tags(session, spec)?;
         let fingerprint = session.fingerprint(spec, prepared, bases)?;
+        for image in &platforms {
+            let task = Task { identity: spec.identity.clone(), platform: image.platform };
+            session.images.put(&task, WorkspaceImage { image: image.clone(), fingerprint });
+        }
         let spec = Arc::clone(spec);
         built.images.push(BuiltImage { spec, platforms, index, tags, fingerprint, reports });
     }
-    machine.store.sync()?;
     Ok(())
 }
 
@@ -357,7 +418,8 @@ fn planned_report(
 ) -> ImageReport {
     let mut tree = MergedTree::base(&plan.base.facts);
     plan.layers.iter().for_each(|layer| tree.add(layer.class, &layer.entries));
-    image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous)
+    let report = image_report(task, image, tree.unpacked(), tree.largest(LARGEST), previous);
+    ImageReport { foreign: plan.foreign.clone(), ..report }
 }
 
 /// The tags with their values put in; what came out must be a tag.

@@ -14,12 +14,12 @@ use crate::model::{BlobDigest, Descriptor, Repository};
 use crate::system::parallel;
 
 /// Blobs on their way at once, whatever the number of processors.
-const DOWNLOADS: usize = 4;
+pub(super) const DOWNLOADS: usize = 4;
 
 /// Sums up what comes from each repository, and tells it.
 pub(super) struct Downloads<'a> {
     observer: &'a dyn Observer,
-    state: Mutex<BTreeMap<Repository, Sums>>,
+    state: Mutex<BTreeMap<String, Sums>>,
 }
 
 #[derive(Default)]
@@ -41,34 +41,49 @@ impl<'a> Downloads<'a> {
         repository: &Repository,
         blobs: impl IntoIterator<Item = &'d Descriptor>,
     ) {
-        let blobs: Vec<_> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
+        self.expect_of(&repository.to_string(), blobs.into_iter().map(|blob| (blob.digest, blob.size)));
+    }
+
+    /// The same with digests and sizes in bytes, of anything that has a name.
+    pub(super) fn expect_of(&self, name: &str, blobs: impl IntoIterator<Item = (BlobDigest, u64)>) {
+        let blobs: Vec<_> = blobs.into_iter().collect();
         if !blobs.is_empty() {
-            self.tell(repository, |sums| sums.expected.extend(blobs));
+            self.tell(name, |sums| sums.expected.extend(blobs));
         }
     }
 
     /// Passes on what comes of a blob, and counts it.
     pub(super) fn counted<'s>(
         &'s self,
-        repository: &'s Repository,
+        repository: &Repository,
         blob: &Descriptor,
         sink: &'s mut dyn Write,
-    ) -> impl Write + 's {
-        Counted { downloads: self, repository, digest: blob.digest, received: 0, sink }
+    ) -> impl Write + use<'s, 'a> {
+        self.counted_of(&repository.to_string(), blob.digest, sink)
     }
 
-    fn tell(&self, repository: &Repository, change: impl FnOnce(&mut Sums)) {
+    /// The same of anything that has a name.
+    pub(super) fn counted_of<'s>(
+        &'s self,
+        name: &str,
+        digest: BlobDigest,
+        sink: &'s mut dyn Write,
+    ) -> impl Write + use<'s, 'a> {
+        Counted { downloads: self, name: name.to_owned(), digest, received: 0, sink }
+    }
+
+    fn tell(&self, name: &str, change: impl FnOnce(&mut Sums)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let sums = state.entry(repository.clone()).or_default();
+        let sums = state.entry(name.to_owned()).or_default();
         change(sums);
         let (received, total) = (sums.received.values().sum(), sums.expected.values().sum());
-        self.observer.event(Event::Download { repository: repository.to_string(), received, total });
+        self.observer.event(Event::Download { repository: name.to_owned(), received, total });
     }
 }
 
 struct Counted<'a> {
     downloads: &'a Downloads<'a>,
-    repository: &'a Repository,
+    name: String,
     digest: BlobDigest,
     received: u64,
     sink: &'a mut dyn Write,
@@ -79,7 +94,7 @@ impl Write for Counted<'_> {
         let count = self.sink.write(bytes)?;
         self.received += count as u64;
         let (digest, received) = (self.digest, self.received);
-        self.downloads.tell(self.repository, |sums| {
+        self.downloads.tell(&self.name, |sums| {
             sums.received.insert(digest, received);
         });
         Ok(count)

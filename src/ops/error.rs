@@ -1,7 +1,9 @@
 use crate::archive::{ArchiveError, LocalError};
 use crate::base::{BaseError, BuiltInError};
 use crate::builder::BuilderError;
+use crate::component::ComponentError;
 use crate::debian::{DebError, MergeError as PackagesError, ScriptError};
+use crate::elf::ElfError;
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::lock::{LOCK_FILE, LockError};
@@ -18,7 +20,7 @@ use super::event::Task;
 use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
-use super::packages::ApkPackageError;
+use super::packages::{ApkPackageError, PackageError};
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
@@ -75,6 +77,9 @@ pub enum ErrorKind {
     /// The data that imgpack carries.
     #[error(transparent)]
     BuiltIn(#[from] BuiltInError),
+    /// The programs that imgpack carries.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// A builder.
     #[error(transparent)]
     Builder(#[from] BuilderError),
@@ -84,6 +89,9 @@ pub enum ErrorKind {
     /// Several of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Layers(Vec<LayerError>),
+    /// Packages of a distribution.
+    #[error(transparent)]
+    Package(Box<PackageError>),
     /// What is wrong with a Debian package.
     #[error(transparent)]
     Deb(#[from] DebError),
@@ -96,6 +104,9 @@ pub enum ErrorKind {
     /// Maintainer scripts that no rule covers.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Scripts(Vec<ScriptError>),
+    /// Programs and libraries that would not run.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Elf(Vec<ElfError>),
     /// A composed file.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -155,6 +166,12 @@ impl<E: Into<ErrorKind>> From<E> for Error {
 impl From<ApkPackageError> for ErrorKind {
     fn from(error: ApkPackageError) -> Self {
         Self::Apk(Box::new(error))
+    }
+}
+
+impl From<PackageError> for ErrorKind {
+    fn from(error: PackageError) -> Self {
+        Self::Package(Box::new(error))
     }
 }
 

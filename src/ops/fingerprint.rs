@@ -7,7 +7,7 @@ use super::error::Error;
 use super::inputs::INPUTS;
 use super::prepare::{Prepared, Session};
 use crate::key::Key;
-use crate::model::KeyDigest;
+use crate::model::{KeyDigest, Platform};
 use crate::spec::{Base, Build, FileKind, ImageSpec, Inherit, Template, Value};
 
 /// What an image is made from, without what belongs to one platform: equal wherever its platforms are built from the same
@@ -31,7 +31,12 @@ impl Session<'_> {
         bases: &Bases<'_>,
     ) -> Result<Fingerprint, Error> {
         let mut key = Key::new("spec");
-        let unnamed = ImageSpec { tags: Vec::new(), repository: String::new(), ..ImageSpec::clone(spec) };
+        let unnamed = ImageSpec {
+            tags: Vec::new(),
+            repository: String::new(),
+            needs: Vec::new(),
+            ..ImageSpec::clone(spec)
+        };
         key.secret("spec", format!("{unnamed:?}").as_bytes());
         key.secret("created", format!("{:?}", self.created).as_bytes());
         for value in volatile_values(spec) {
@@ -39,15 +44,23 @@ impl Session<'_> {
             key.secret(format!("value {value}"), format!("{answer:?}").as_bytes());
         }
         let mut inputs = Key::new("inputs");
-        self.add_contents(spec, &mut inputs)?;
+        self.add_contents(spec, None, &mut inputs)?;
+        for need in &spec.needs {
+            let of = |platform| self.images.find(&need.identity, platform);
+            if let Some(image) = spec.platforms.iter().find_map(|platform| of(*platform)) {
+                let Fingerprint { spec, inputs: contents } = image.fingerprint;
+                inputs.clear(format!("spec:{}", need.identity), format!("{} {}", spec.hex(), contents.hex()));
+            }
+        }
         let target = prepared.targets.iter().find(|target| Arc::ptr_eq(&target.spec, spec));
         if let Some(target) = target {
             let sources = target.key.as_ref().and_then(|key| key.fields.get(INPUTS));
             if let Some(sources) = sources {
                 inputs.clear("build", sources.digest.clone());
             }
-            // Each platform has a file of its own, and a runner may have only its own.
-            if !matches!(spec.base, Base::Rootfs(_)) {
+            // Each platform has a file of its own, and a runner may have only its own; another image of the workspace is
+            // among those that are needed.
+            if !matches!(spec.base, Base::Rootfs(_) | Base::Spec(_)) {
                 let base = bases.identity(spec, target.task.platform);
                 inputs.secret("base", format!("{base:?}").as_bytes());
             }
@@ -55,17 +68,28 @@ impl Session<'_> {
         Ok(Fingerprint { spec: key.digest(), inputs: inputs.digest() })
     }
 
-    /// The fields for what `files` and `certificates` of a spec bring, whatever the platform.
-    pub(super) fn add_contents(&self, spec: &ImageSpec, key: &mut Key) -> Result<(), Error> {
+    /// The fields for what `files` and `certificates` of a spec bring, for one platform or whatever the platform.
+    pub(super) fn add_contents(
+        &self,
+        spec: &ImageSpec,
+        platform: Option<Platform>,
+        key: &mut Key,
+    ) -> Result<(), Error> {
         for (index, rule) in spec.files.iter().enumerate() {
             let digest = match &rule.kind {
                 FileKind::Copy { from, include, exclude } => {
                     Some(self.sources.copied(from, include, exclude)?.digest)
                 }
                 // With the path, the platform and the globs, which are fields of the spec, it decides the files.
-                FileKind::Image { .. } | FileKind::Spec { .. } | FileKind::Address(_) => {
+                FileKind::Image { .. } | FileKind::Address(_) => {
                     self.remote_digest(rule)?.map(|found| found.0)
                 }
+                FileKind::Spec { identity, .. } => match platform {
+                    Some(platform) => {
+                        Some(self.images.get(identity, platform)?.image.manifest.descriptor.digest.0)
+                    }
+                    None => None,
+                },
                 FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => None,
             };
             if let Some(digest) = digest {

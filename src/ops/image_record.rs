@@ -11,13 +11,13 @@ use crate::base::DATA_SET;
 use crate::key::Key;
 use crate::model::{Descriptor, Document, KeyDigest, Platform, Size};
 use crate::plan::SECRET_RULES;
-use crate::report::{ImageReport, LargestFile, LayerReport, Previous};
+use crate::report::{ForeignFiles, ImageReport, LargestFile, LayerReport, Previous};
 use crate::spec::ImageSpec;
 use crate::store::Store;
 use crate::system::FileStat;
 
 /// Raised when a record of this form would mean something else.
-const REVISION: &str = "2";
+const REVISION: &str = "3";
 
 /// One image for one platform, as it was finished.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -28,6 +28,8 @@ pub struct ImageRecord {
     annotations: BTreeMap<String, String>,
     unpacked: Size,
     largest: Vec<LargestFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    foreign: Option<ForeignFiles>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -62,6 +64,7 @@ impl ImageRecord {
             annotations: image.annotations.clone(),
             unpacked: report.unpacked,
             largest: report.largest.clone(),
+            foreign: report.foreign.clone(),
         })
     }
 
@@ -83,6 +86,7 @@ pub struct Recalled {
     pub image: FinishedImage,
     unpacked: Size,
     largest: Vec<LargestFile>,
+    foreign: Option<ForeignFiles>,
 }
 
 impl Recalled {
@@ -98,12 +102,13 @@ impl Recalled {
             return None;
         }
         let image = record.image(platform)?;
-        Some(Self { image, unpacked: record.unpacked, largest: record.largest })
+        Some(Self { image, unpacked: record.unpacked, largest: record.largest, foreign: record.foreign })
     }
 
     /// Its report.
     pub fn report(&self, task: &Task, previous: Option<Previous>) -> ImageReport {
-        image_report(task, &self.image, self.unpacked, self.largest.clone(), previous)
+        let report = image_report(task, &self.image, self.unpacked, self.largest.clone(), previous);
+        ImageReport { foreign: self.foreign.clone(), ..report }
     }
 }
 
@@ -128,6 +133,7 @@ pub fn image_report(
         layers: layers.collect(),
         unpacked,
         largest,
+        foreign: None,
         previous,
     }
 }
@@ -155,9 +161,11 @@ impl Session<'_> {
         key.clear("platform", platform.to_string());
         key.secret("created", format!("{created:?}").as_bytes());
         // Every field of the spec, those to come as well; tags are in no document.
-        let untagged = ImageSpec { tags: Vec::new(), ..ImageSpec::clone(spec) };
+        // Nor are other images of the workspace: what they came to is.
+        let untagged = ImageSpec { tags: Vec::new(), needs: Vec::new(), ..ImageSpec::clone(spec) };
         key.secret("spec", format!("{untagged:?}").as_bytes());
         key.secret("base", bases.identity(spec, platform)?.as_bytes());
+        key.secret("packages", self.packages_identity(target)?.as_bytes());
         if spec.build.is_some() {
             let made = made?;
             key.clear("build", target.key.as_ref()?.digest().hex());
@@ -166,12 +174,12 @@ impl Session<'_> {
                 key.clear(format!("made {}", artefact.name), value);
             }
         }
-        self.add_contents(spec, &mut key).ok()?;
+        self.add_contents(spec, Some(platform), &mut key).ok()?;
         Some(key.digest())
     }
 
     /// How the file of the running program looks.
-    fn program(&self) -> Option<String> {
+    pub(super) fn program(&self) -> Option<String> {
         let look = || {
             let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
             Some(format!("{} {:?}", env!("CARGO_PKG_VERSION"), FileStat::of(&metadata)))

@@ -8,6 +8,7 @@ use super::error::Error;
 use super::machine::Machine;
 use super::pins::{Pins, Upgrade, differs};
 use super::prepare::{BuildOptions, Session, Target};
+use super::workspace_images::stages;
 use crate::builder;
 use crate::lock::{Change, DIGEST, Kind, LOCK_FILE, Lock, Row};
 use crate::spec::{Base, Build, ImageSpec};
@@ -47,24 +48,35 @@ pub fn lock(
     let pins = Pins::to_write(machine, wanted.upgrade.clone()).map_err(one)?;
     let session = Session::with(machine, options, pins);
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
-    let targets = session.targets(&specs).map_err(one)?;
     let bases = session.bases();
-    if !wanted.only_toolchains {
-        session.pins.ask(&targets);
-    }
-    let done = parallel(machine.jobs, &targets, |target| {
-        session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))
-    });
     let mut kept = Vec::new();
     let mut errors = Vec::new();
-    for result in done {
-        match result {
-            Ok(remark) => kept.extend(remark),
-            Err(error) => errors.push(error),
+    for stage in stages(&specs) {
+        let targets = session.stage_targets(&stage).map_err(one)?;
+        if !wanted.only_toolchains {
+            session.pins.ask(&targets);
+            // Which packages are put on an image of the workspace depends on what it holds.
+            let on_others =
+                |spec: &&Arc<ImageSpec>| spec.packages.is_some() && matches!(spec.base, Base::Spec(_));
+            let specs: Vec<_> =
+                stage.iter().map(|wanted| &wanted.spec).filter(on_others).map(Arc::clone).collect();
+            errors.extend(session.build_needed(&specs).map_err(one)?);
+        }
+        if !errors.is_empty() {
+            break;
+        }
+        let done = parallel(machine.jobs, &targets, |target| {
+            session.pin(target, &bases, wanted).map_err(|error| error.of(&target.task))
+        });
+        for result in done {
+            match result {
+                Ok(remark) => kept.extend(remark),
+                Err(error) => errors.push(error),
+            }
         }
     }
-    if let Some(unknown) = session.unknown(&wanted.upgrade) {
-        errors.push(unknown);
+    if errors.is_empty() {
+        errors.extend(session.unknown(&wanted.upgrade));
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -111,9 +123,10 @@ impl Session<'_> {
     fn pin(&self, target: &Target, bases: &Bases<'_>, wanted: &LockOptions) -> Result<Option<String>, Error> {
         self.machine.cancel.check()?;
         if !wanted.only_toolchains {
-            self.pins.data_set(&target.spec)?;
-            if let Base::Registry(_) = target.spec.base {
-                bases.load(&target.spec, target.task.platform)?;
+            self.pins.data_sets(&target.spec)?;
+            if matches!(target.spec.base, Base::Registry(_)) || target.spec.packages.is_some() {
+                let base = bases.load(&target.spec, target.task.platform)?;
+                self.package_set(target, &base)?;
             }
             for rule in &target.spec.files {
                 self.remote_digest(rule).map_err(|error| error.at(&rule.site))?;

@@ -8,6 +8,15 @@ use crate::registry::Registry;
 use crate::store::Store;
 use crate::system::Cancel;
 
+/// Mirrors of archives of packages, by their addresses without a slash at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ArchiveMirrors {
+    /// Of Debian's; those whose last folder is called after security are of its archive of security updates.
+    pub debian: Vec<String>,
+    /// Of Alpine's.
+    pub apk: Vec<String>,
+}
+
 /// What one command works with, from the outside.
 pub struct Machine<'a> {
     /// The workspace's root.
@@ -22,6 +31,8 @@ pub struct Machine<'a> {
     pub cancel: &'a Cancel,
     /// Registries.
     pub registry: &'a dyn Registry,
+    /// Where archives of packages are read from first.
+    pub archives: ArchiveMirrors,
     /// How many things at once.
     pub jobs: usize,
     /// Compresses layers.

@@ -16,6 +16,7 @@ pub mod contents;
 pub mod copy;
 pub mod deliver;
 mod downloads;
+mod elf;
 /// Why a command did not do all that was asked.
 pub mod error;
 /// What happens while a command runs.
@@ -50,3 +51,4 @@ pub mod sources;
 pub mod tags;
 pub mod values;
 pub mod workspace;
+mod workspace_images;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::error::Error;
 use super::lock;
 use super::machine::Machine;
-use super::pins::QUESTIONS;
-use super::prepare::{BuildOptions, Session};
-use crate::base::DATA_SET;
+use super::pins::{QUESTIONS, data_sets};
+use super::prepare::{BuildOptions, Session, Target};
+use super::workspace_images::stages;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
 use crate::model::ImageRef;
@@ -48,7 +48,14 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
             "`imgpack lock` makes it",
         ));
     };
-    let toolchains = installed(machine, specs)?;
+    let options = BuildOptions::default();
+    let session = Session::new(machine, &options)?;
+    let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
+    let mut targets = Vec::new();
+    for stage in stages(&specs) {
+        targets.extend(session.stage_targets(&stage)?);
+    }
+    let toolchains = installed(&session, &targets)?;
     let rows: Vec<(Kind, &str, &Row)> = lock.rows().collect();
     let asked = parallel(QUESTIONS, &rows, |(kind, name, row)| -> Result<Option<(String, Now)>, Error> {
         machine.cancel.check()?;
@@ -56,6 +63,7 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
         Ok(match kind {
             // Of a file nothing is known before it is there.
             Kind::File => None,
+            // Asked together, below.
             Kind::Package | Kind::Packages => None,
             Kind::Image => {
                 let pinned = said(DIGEST);
@@ -63,8 +71,8 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
                 Some((pinned, now))
             }
             Kind::BuiltIn => {
-                let set = DATA_SET.split_once('@').filter(|(set, _)| set == name);
-                set.map(|(_, version)| (said(VERSION_FIELD), other(&said(VERSION_FIELD), version)))
+                let set = data_sets().find(|set| set.name == *name);
+                set.map(|set| (said(VERSION_FIELD), other(&said(VERSION_FIELD), &set.version)))
             }
             Kind::Toolchain => {
                 let installed = toolchains.get(*name);
@@ -81,6 +89,11 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
             Err(error) => errors.push(error.about(format!("{kind} {name}"))),
         }
     }
+    let (packages, not_asked) = session.newer_packages(&targets);
+    standings.extend(packages);
+    errors.extend(not_asked);
+    // As in the file; the sort keeps the order of equals.
+    standings.sort_by_key(|standing| standing.kind);
     Ok((standings, errors))
 }
 
@@ -110,19 +123,16 @@ fn toolchain(pinned: &Row, installed: &Row) -> Now {
 }
 
 /// The toolchains that the images would be built with here. One that is missing is not newer than a pinned one.
-fn installed(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<BTreeMap<String, Row>, Error> {
-    let options = BuildOptions::default();
-    let session = Session::new(machine, &options)?;
-    let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
+fn installed(session: &Session<'_>, targets: &[Target]) -> Result<BTreeMap<String, Row>, Error> {
     let mut found = BTreeMap::new();
-    for target in session.targets(&specs)? {
-        machine.cancel.check()?;
+    for target in targets {
+        session.machine.cancel.check()?;
         let Some(build) = &target.spec.build else { continue };
         let platform = target.task.platform;
         let project = session.sources.project(&target.spec, build).map_err(|error| error.of(&target.task))?;
         let name = builder::toolchain(build, platform, &project)
             .map_err(|error| Error::from(error).of(&target.task))?;
-        let (host, caches, cancel) = (&session.host, &session.caches, machine.cancel);
+        let (host, caches, cancel) = (&session.host, &session.caches, session.machine.cancel);
         if let Ok(tool) = builder::identify(build, platform, &project, host, caches, cancel) {
             found.insert(name, tool.identity.fields);
         }

@@ -12,10 +12,11 @@ use super::prepare::Target;
 use super::slots::Slots;
 use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
+use crate::component::{self, DataSet};
 use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
 use crate::model::{BlobDigest, ImageRef, Platform};
 use crate::registry::RegistryError;
-use crate::spec::{Base, FileKind, ImageSpec};
+use crate::spec::{Base, Component, FileKind, ImageSpec};
 use crate::system::parallel;
 
 /// Questions to registries that are on their way at once.
@@ -147,8 +148,7 @@ impl<'a> Pins<'a> {
 
     /// Whether a row says what is used.
     fn has_row(&self, kind: Kind, name: &str) -> bool {
-        let upgraded = matches!(&self.stance, Stance::Pinning(upgrade) if upgrade.takes(kind, name));
-        !upgraded && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
+        !self.takes(kind, name) && self.lock.as_ref().is_some_and(|lock| lock.row(kind, name).is_some())
     }
 
     /// Notes what was found for a name whose row is missing, or fields that its row may lack. Where there is a lock file,
@@ -281,22 +281,23 @@ impl<'a> Pins<'a> {
         Error { tasks, context, kind: Box::new(kind.map_or_else(|kind| kind, gone)) }
     }
 
-    /// Holds the data that imgpack carries, where an image has some of it, against its row.
-    pub fn data_set(&self, spec: &ImageSpec) -> Result<(), Error> {
-        if spec.base != Base::Static && spec.components.is_empty() {
-            return Ok(());
-        }
-        let (name, version) = DATA_SET.split_once('@').unwrap_or((DATA_SET, ""));
+    /// Holds the data sets that imgpack carries, where an image has some of them, against their rows.
+    pub fn data_sets(&self, spec: &ImageSpec) -> Result<(), Error> {
+        data_sets().filter(|set| is_used(set, spec)).try_for_each(|set| self.data_set(&set))
+    }
+
+    fn data_set(&self, set: &DataSet) -> Result<(), Error> {
+        let DataSet { name, version } = set;
         match self.row(Kind::BuiltIn, name)?.map(|row| row.get(VERSION_FIELD)) {
             None => {
-                let row = Row::from([(VERSION_FIELD.to_owned(), version.to_owned())]);
+                let row = Row::from([(VERSION_FIELD.to_owned(), version.clone())]);
                 self.add(Kind::BuiltIn, name, row);
                 Ok(())
             }
             Some(Some(pinned)) if pinned == version => Ok(()),
             Some(pinned) => Err(Error::usage_with_hint(
                 format!(
-                    "{LOCK_FILE} pins {name}@{}, and this imgpack carries {DATA_SET}",
+                    "{LOCK_FILE} pins {name}@{}, and this imgpack carries {name}@{version}",
                     pinned.map_or("?", String::as_str)
                 ),
                 format!(
@@ -344,8 +345,12 @@ impl<'a> Pins<'a> {
     /// Adds what was missing to the lock file, and says so; not where it has to fit as it is. What another command pinned
     /// meanwhile stays.
     pub fn write_added(&self) -> Result<(), Error> {
+        // `imgpack lock` writes everything at its end.
+        if matches!(self.stance, Stance::Strict | Stance::Pinning(_)) {
+            return Ok(());
+        }
         let found = self.found();
-        if found.is_empty() || matches!(self.stance, Stance::Strict) {
+        if found.is_empty() {
             return Ok(());
         }
         let mut told = Vec::new();
@@ -383,6 +388,25 @@ impl<'a> Pins<'a> {
     /// Everything that a row was looked for.
     pub(super) fn asked(&self) -> BTreeSet<(Kind, String)> {
         held(&self.asked).clone()
+    }
+}
+
+/// Every data set that this imgpack carries.
+pub(super) fn data_sets() -> impl Iterator<Item = DataSet> {
+    let (name, version) = DATA_SET.split_once('@').unwrap_or((DATA_SET, ""));
+    [DataSet { name, version: version.to_owned() }].into_iter().chain(component::data_sets())
+}
+
+/// Whether an image has bytes of a data set.
+fn is_used(set: &DataSet, spec: &ImageSpec) -> bool {
+    let components = spec.all_components();
+    match set.name {
+        component::PROBE_NAME => components.contains(&Component::Probe),
+        component::INIT_NAME => components.contains(&Component::Init),
+        _ => {
+            let of_it = [Component::CaCertificates, Component::Tzdata];
+            spec.base == Base::Static || of_it.iter().any(|component| components.contains(component))
+        }
     }
 }
 

@@ -11,17 +11,18 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
-use super::packages::{ApkPlaces, PackageSet, Unpacked};
+use super::packages::{ApkPlaces, KnownPackages, PackageSet, Unpacked, place_packages};
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
 use super::slots::Slots;
 use super::sources::Sources;
 use super::values::Volatile;
+use super::workspace_images::{Stage, WorkspaceImages};
 use crate::base::BaseImage;
 use crate::builder::{BuilderError, Caches, Host};
 use crate::key::Key;
-use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, Platform};
+use crate::model::{BlobDigest, Entry, EntryKind, KeyDigest, PinnedPackage, Platform};
 use crate::spec::{ImageSpec, Value};
 use crate::system::parallel;
 
@@ -113,6 +114,7 @@ pub struct Session<'a> {
     pub(super) pins: Pins<'a>,
     pub(super) remote: RemoteSources,
     pub(super) pulls: Pulls<'a>,
+    pub(super) packages: KnownPackages,
     /// What packages hold.
     pub(super) unpacked: Slots<BlobDigest, Unpacked>,
     /// Where Alpine packages are.
@@ -121,6 +123,7 @@ pub struct Session<'a> {
     pub(super) apk_indexes: Slots<String, Arc<Vec<crate::apk::Package>>>,
     /// Alpine packages by requests.
     pub(super) apk_sets: Slots<String, Arc<PackageSet>>,
+    pub(super) images: WorkspaceImages,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
 }
@@ -149,10 +152,12 @@ impl<'a> Session<'a> {
             closures: Closures::new(machine.store),
             remote: RemoteSources::default(),
             pulls: Pulls::new(machine),
+            packages: KnownPackages::default(),
             unpacked: Slots::default(),
             apk_places: ApkPlaces::default(),
             apk_indexes: Slots::default(),
             apk_sets: Slots::default(),
+            images: WorkspaceImages::default(),
             program: OnceLock::new(),
         }
     }
@@ -162,28 +167,34 @@ impl<'a> Session<'a> {
         self.volatile.value(value)
     }
 
-    /// Reads bases and hashes sources. What is wrong with them is in the result; what is wrong with the request is an error.
+    /// Reads bases and hashes sources; the images of the workspace that these need are built. What is wrong with them is in
+    /// the result; what is wrong with the request is an error.
     pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
-        let mut prepared = self.begin(specs)?;
+        let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
+        let mut errors = self.build_needed(&specs)?;
+        let mut prepared = self.begin(self.targets(&specs)?, specs)?;
+        self.leave_out(&mut prepared, &mut errors);
         let bases = self.bases();
         self.load_bases(&mut prepared, &bases);
+        prepared.errors.splice(0..0, errors);
         Ok(prepared)
     }
 
     /// The bases of this command.
     pub fn bases(&self) -> Bases<'_> {
-        Bases::new(self.machine, &self.sources, &self.pins, &self.pulls, self.layers)
+        Bases::new(self.machine, &self.sources, &self.pins, &self.pulls, &self.images, self.layers)
     }
 
     /// Hashes the sources of builders, and finds out what files are taken from elsewhere.
-    pub fn begin(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
-        let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
-        let mut targets = self.targets(&specs)?;
-        self.machine.observer.event(Event::Tasks(targets.iter().map(|target| target.task.clone()).collect()));
+    pub(super) fn begin(
+        &self,
+        mut targets: Vec<Target>,
+        specs: Vec<Arc<ImageSpec>>,
+    ) -> Result<Prepared, Error> {
         let mut errors: Vec<Error> = Vec::new();
         let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
         for target in &targets {
-            if let Err(error) = self.pins.data_set(&target.spec) {
+            if let Err(error) = self.pins.data_sets(&target.spec) {
                 tell(target, error);
             }
         }
@@ -194,6 +205,18 @@ impl<'a> Session<'a> {
         let image = |index| Image { failed: failed.contains(&index), ..Image::default() };
         let (images, bases) = ((0..targets.len()).map(image).collect(), vec![None; targets.len()]);
         Ok(Prepared { specs, targets, images, bases, compiles, errors })
+    }
+
+    /// Leaves out the targets that need an image of the workspace that could not be built: its `errors` are theirs too.
+    pub(super) fn leave_out(&self, prepared: &mut Prepared, errors: &mut [Error]) {
+        for (target, image) in prepared.targets.iter().zip(&mut prepared.images) {
+            if let Some(missing) = self.images.missing(&target.spec, target.task.platform) {
+                image.failed = true;
+                for error in errors.iter_mut().filter(|error| error.tasks.contains(&missing)) {
+                    error.tasks.push(target.task.clone());
+                }
+            }
+        }
     }
 
     /// Finds the images that an earlier command finished from all the same, of those whose builders' output is known.
@@ -230,6 +253,7 @@ impl<'a> Session<'a> {
             self.phase(target, Phase::Base);
             let base = bases.load(&target.spec, target.task.platform)?;
             self.bring_remote(target)?;
+            self.package_set(target, &base)?;
             Ok::<_, Error>(base)
         });
         let mut errors = Vec::new();
@@ -260,16 +284,20 @@ impl<'a> Session<'a> {
                 Some(set) => self.unpack(target, &set)?,
                 None => Vec::new(),
             };
-            let ingredients = Ingredients { base, made: made.flatten(), packages };
-            plan_image(
+            let bring =
+                |package: &PinnedPackage| self.bring_debs(&PackageSet { packages: vec![package.clone()] });
+            let placed = place_packages(target.spec.packages.as_ref(), &packages, &base.facts, &bring)?;
+            let ingredients = Ingredients { base, made: made.flatten(), packages, placed };
+            let mut planned = plan_image(
                 &target.spec,
                 target.task.platform,
                 ingredients,
                 &self.sources,
                 &|rule| self.copied(rule, target.task.platform),
                 &|value| self.volatile(value),
-            )
-            .map(Some)
+            )?;
+            planned.foreign = self.check_elf(&target.spec, &planned)?;
+            Ok::<_, Error>(Some(planned))
         };
         let mut plans = Vec::new();
         for (target, base) in prepared.targets.iter().zip(&prepared.bases) {
@@ -321,6 +349,17 @@ impl<'a> Session<'a> {
             }
         }
         Ok(targets)
+    }
+
+    /// The same of one stage: for the platforms for which its images are wanted.
+    pub(super) fn stage_targets(&self, stage: &Stage) -> Result<Vec<Target>, Error> {
+        let specs: Vec<Arc<ImageSpec>> = stage.iter().map(|wanted| Arc::clone(&wanted.spec)).collect();
+        let is_wanted = |target: &Target| {
+            stage.iter().any(|wanted| {
+                Arc::ptr_eq(&wanted.spec, &target.spec) && wanted.platforms.contains(&target.task.platform)
+            })
+        };
+        Ok(self.targets(&specs)?.into_iter().filter(is_wanted).collect())
     }
 
     /// One builder run for each different key; every target gets the key of its own.

@@ -5,13 +5,19 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::bases::StoreForBases;
+use super::downloads::Downloads;
 use super::error::Error;
 use super::prepare::{Session, Target};
 use super::slots::Slots;
 use super::sources::{CopiedFiles, Known, once};
-use crate::base::{BaseError, Document, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files};
+use crate::base::{
+    BaseError, Document, Fetch, FilesError, ImageFileKind, ImageFiles, Import, Wanted, image_files,
+};
 use crate::lock::Kind;
-use crate::model::{BlobDigest, ContentDigest, Descriptor, Digest, ImagePath, ImageRef, KeyDigest, Platform};
+use crate::model::{
+    BlobDigest, ContentDigest, Descriptor, Digest, Identity, ImagePath, ImageRef, KeyDigest, Platform,
+    Repository,
+};
 use crate::registry::RegistryError;
 use crate::spec::{FileKind, FileRule};
 use crate::store::Store;
@@ -79,16 +85,19 @@ impl Session<'_> {
             FileKind::Image { reference, path, include, exclude } => {
                 let name = format!("{reference}\0{platform}\0{path:?}\0{include:?}\0{exclude:?}");
                 once(&self.remote.copied, &name, || {
-                    self.image_files(rule, reference, path.as_ref(), include, exclude, platform)
+                    let taken = Taken { path: path.as_ref(), include, exclude, platform };
+                    self.registry_files(rule, reference, &taken)
                 })
             }
             FileKind::Address(address) => {
                 once(&self.remote.copied, address, || self.address_file(rule, address))
             }
-            FileKind::Spec { identity, .. } => {
-                return Err(Error::usage(format!(
-                    "files of spec:{identity} are not in this version of imgpack yet"
-                )));
+            FileKind::Spec { identity, path, include, exclude } => {
+                let name = format!("spec:{identity}\0{platform}\0{path:?}\0{include:?}\0{exclude:?}");
+                once(&self.remote.copied, &name, || {
+                    let taken = Taken { path: path.as_ref(), include, exclude, platform };
+                    self.workspace_files(identity, &taken)
+                })
             }
             FileKind::Directory | FileKind::Link(_) | FileKind::Text(_) => {
                 return Err(Error::bug("a row of files that copies nothing"));
@@ -100,7 +109,7 @@ impl Session<'_> {
     /// Brings what the remote rows of a target copy.
     pub(super) fn bring_remote(&self, target: &Target) -> Result<(), Error> {
         for rule in &target.spec.files {
-            if matches!(rule.kind, FileKind::Image { .. } | FileKind::Address(_)) {
+            if matches!(rule.kind, FileKind::Image { .. } | FileKind::Spec { .. } | FileKind::Address(_)) {
                 self.copied(rule, target.task.platform)?;
             }
         }
@@ -137,16 +146,45 @@ impl Session<'_> {
         Ok(CopiedFiles::new(vec![file], true))
     }
 
+    fn registry_files(&self, rule: &FileRule, text: &str, taken: &Taken<'_>) -> Result<CopiedFiles, Error> {
+        let digest = self.remote_digest(rule)?.ok_or_else(|| Error::bug("an image without its digest"))?;
+        let reference: ImageRef = text.parse()?;
+        let repository = reference.repository();
+        let document = || {
+            self.pulls.document(repository, digest).map_err(|error| match error.downcast::<RegistryError>() {
+                Ok(error) => self.pins.gone(text, (*error).into()),
+                Err(error) => Error::usage(error.to_string()),
+            })
+        };
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| self.pulls.fetch(repository, blob, writer);
+        let from = Some((&self.pulls.downloads, repository));
+        let name = format!("image:{text}");
+        self.image_files(&name, digest, taken, from, &document, &fetch)
+            .map_err(|error| self.pins.gone(text, error))
+    }
+
+    fn workspace_files(&self, identity: &Identity, taken: &Taken<'_>) -> Result<CopiedFiles, Error> {
+        let built = self.images.get(identity, taken.platform)?;
+        let manifest = &built.image.manifest;
+        let fetch = |blob: &Descriptor, writer: &mut dyn Write| {
+            built.fetch(self.machine.store, &self.pulls, blob, writer)
+        };
+        let document = || Ok(Arc::from(&*manifest.bytes));
+        let name = format!("spec:{identity}");
+        self.image_files(&name, manifest.descriptor.digest, taken, None, &document, &fetch)
+    }
+
+    /// The files of an image that are taken, brought into the store. `digest` is that of the `document` that leads to it.
     fn image_files(
         &self,
-        rule: &FileRule,
-        text: &str,
-        path: Option<&ImagePath>,
-        include: &[String],
-        exclude: &[String],
-        platform: Platform,
+        name: &str,
+        digest: BlobDigest,
+        taken: &Taken<'_>,
+        from: Option<(&Downloads<'_>, &Repository)>,
+        document: &dyn Fn() -> Result<Arc<[u8]>, Error>,
+        fetch: &Fetch<'_>,
     ) -> Result<CopiedFiles, Error> {
-        let digest = self.remote_digest(rule)?.ok_or_else(|| Error::bug("an image without its digest"))?;
+        let Taken { path, include, exclude, platform } = *taken;
         let store = self.machine.store;
         // The digest decides what is below it.
         let note = format!(
@@ -163,27 +201,16 @@ impl Session<'_> {
         }
         let selection = Selection::new(include, exclude)?;
         let takes = |path: &str| selection.takes(path);
-        let name = format!("image:{text}");
-        let cancel = self.machine.cancel;
-        let reference: ImageRef = text.parse()?;
-        let repository = reference.repository();
-        let from = Some((&self.pulls.downloads, repository));
         let kept = StoreForBases { store, blobs: &self.remote.blobs, from };
-        let import = Import { base: &name, platform, store: &kept, layers: true, cancel };
-        let document = self.pulls.document(repository, digest).map_err(|error| {
-            match error.downcast::<RegistryError>() {
-                Ok(error) => self.pins.gone(text, (*error).into()),
-                Err(error) => Error::usage(error.to_string()),
-            }
-        })?;
-        let fetch = |blob: &Descriptor, writer: &mut dyn Write| self.pulls.fetch(repository, blob, writer);
+        let import = Import { base: name, platform, store: &kept, layers: true, cancel: self.machine.cancel };
+        let bytes = document()?;
         let found = image_files(
             &import,
-            &Document { bytes: &document, name: None },
+            &Document { bytes: &bytes, name: None },
             &Wanted { path, takes: &takes },
-            &fetch,
+            fetch,
         )
-        .map_err(|error| self.pins.gone(text, image_error(error)))?;
+        .map_err(image_error)?;
         if found.files.is_empty() {
             let place = path.map_or("/", ImagePath::as_str);
             return Err(Error::usage_with_hint(
@@ -195,6 +222,14 @@ impl Session<'_> {
         let _: Result<(), IoError> = store.put_record(&note, &found);
         Ok(copied_files(found, store))
     }
+}
+
+/// What is taken of an image.
+struct Taken<'a> {
+    path: Option<&'a ImagePath>,
+    include: &'a [String],
+    exclude: &'a [String],
+    platform: Platform,
 }
 
 /// Files of an image as other sources are.

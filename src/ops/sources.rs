@@ -152,6 +152,12 @@ impl<'a> Sources<'a> {
         .map_err(|error: Error| error.at(&from.site))
     }
 
+    /// Whether an open file is beyond doubt one whose content has this digest.
+    pub fn is_known(&self, file: &std::fs::File, digest: &ContentDigest) -> bool {
+        let metadata = file.metadata();
+        metadata.is_ok_and(|metadata| self.known.get(&FileStat::of(&metadata)).as_ref() == Some(digest))
+    }
+
     /// The store that remembers.
     pub fn store(&self) -> &'a Store {
         self.store
@@ -170,6 +176,17 @@ impl<'a> Sources<'a> {
             Ok(Certificate { origin: path.site.to_string(), path: path.path.clone(), text })
         };
         spec.certificates.iter().map(|path| read(path).map_err(|error| error.at(&path.site))).collect()
+    }
+
+    /// The bytes of a small file, like a key.
+    pub fn bytes(&self, path: &SourcePath) -> Result<Vec<u8>, Error> {
+        let read = || {
+            let Found::File(file) = tree::find(self.root, &path.path)? else {
+                return Err(Error::usage(format!("{} is not a file", path.path)));
+            };
+            Ok(fs::read(&file.absolute)?)
+        };
+        read().map_err(|error| error.at(&path.site))
     }
 
     /// Digest of the content of the file at `path`.

@@ -41,10 +41,12 @@ impl Accounts {
             let uid = chosen(("user", name, row.uid), row.fixed, wanted.map(|user| user.uid), &row.origin)?;
             let gid = match wanted {
                 Some(user) => user.gid,
-                None => group.number(&row.group).ok_or_else(|| ComposeError::NoAccount {
-                    kind: "group",
-                    name: row.group.clone(),
-                    origin: row.origin.to_string(),
+                None => group.number(&row.group).or_else(|| row.group.parse().ok()).ok_or_else(|| {
+                    ComposeError::NoAccount {
+                        kind: "group",
+                        name: row.group.clone(),
+                        origin: row.origin.to_string(),
+                    }
                 })?,
             };
             let text = format!("{name}:x:{uid}:{gid}:{}:{}:{}", row.comment, row.home, row.shell);

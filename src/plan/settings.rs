@@ -1,8 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::component::PROBE;
 use crate::model::{BaseConfig, BaseFacts, BaseHealthcheck, ImagePath, Owner, Platform};
-use crate::spec::{HealthTest, Healthcheck, ImageSettings, Inherit, TargetValue, Template, Value};
+use crate::spec::{
+    HealthTest, Healthcheck, ImageSettings, Inherit, ProbeCheck, TargetValue, Template, Value,
+};
 
 /// What a config says, with everything inherited and put in.
 #[derive(Debug, Clone, PartialEq)]
@@ -272,9 +275,22 @@ fn base_healthcheck(check: &BaseHealthcheck) -> serde_json::Value {
     docker_healthcheck(check.test.clone(), times)
 }
 
+/// The probe's time-out is a tenth shorter than the engine's, which would kill it without a word of why.
+fn probe_command(check: &ProbeCheck, timeout: Option<Duration>) -> Vec<String> {
+    let timeout = timeout.map(|time| format!("--timeout={}ms", (time.as_millis() * 9 / 10).max(1)));
+    let status = check.status.as_ref().map(|status| format!("--status={status}"));
+    let body = check.body.as_ref().map(|body| format!("--body={body}"));
+    let options = [timeout, status, body].into_iter().flatten();
+    std::iter::once(PROBE.to_owned()).chain(options).chain([check.url.clone()]).collect()
+}
+
 fn healthcheck(check: &Healthcheck) -> Option<serde_json::Value> {
-    let HealthTest::Command(command) = &check.test else { return None };
-    let test = std::iter::once("CMD".to_owned()).chain(command.iter().cloned()).collect();
+    let command = match &check.test {
+        HealthTest::None => return None,
+        HealthTest::Command(command) => command.clone(),
+        HealthTest::Probe(probe) => probe_command(probe, check.timeout),
+    };
+    let test = std::iter::once("CMD".to_owned()).chain(command).collect();
     let nanos =
         |time: Option<Duration>| time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let times = [
@@ -339,6 +355,28 @@ mod tests {
 
     fn text(text: &str) -> Template {
         Template::text(text)
+    }
+
+    #[test]
+    fn a_probe_is_a_command_of_the_component() {
+        let check = |status: Option<&str>, timeout| {
+            let (status, body) = (status.map(str::to_owned), status.map(|_| "ok".to_owned()));
+            let probe = ProbeCheck { url: "http://:$PORT/".into(), status, body };
+            let test = HealthTest::Probe(probe);
+            Healthcheck { test, interval: None, timeout, start_period: None, retries: None }
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            healthcheck(&check(None, None)),
+            Some(serde_json::json!({"Test": ["CMD", PROBE, "http://:$PORT/"]}))
+        );
+        assert_eq!(
+            healthcheck(&check(Some("200"), Some(second))),
+            Some(serde_json::json!({
+                "Test": ["CMD", PROBE, "--timeout=900ms", "--status=200", "--body=ok", "http://:$PORT/"],
+                "Timeout": 1_000_000_000,
+            }))
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct ImageReport {
     pub unpacked: Size,
     /// The largest files of the merged tree, the largest first.
     pub largest: Vec<LargestFile>,
+    /// Programs and libraries for other platforms that nothing in the image needs.
+    pub foreign: Option<ForeignFiles>,
     /// What [`Self::remember`] gave after the build before this one; `None` for a first build.
     pub previous: Option<Previous>,
 }
@@ -45,6 +47,17 @@ pub struct LargestFile {
     pub size: Size,
     /// The class of the layer that brings it.
     pub class: Class,
+}
+
+/// Files that could be left out, since they are for other platforms.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ForeignFiles {
+    /// How many.
+    pub files: usize,
+    /// Sum of their lengths.
+    pub unpacked: Size,
+    /// The largest of them.
+    pub largest: ImagePath,
 }
 
 /// Sums over the layers of one class.

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::change::{Delta, LayerChange, PreviousLayer};
-use super::image::{ImageReport, LargestFile};
+use super::image::{ForeignFiles, ImageReport, LargestFile};
 use super::{Report, Totals};
 use crate::model::{BlobDigest, Class, Descriptor, DiffId, MediaType, Platform, Size};
 
@@ -31,6 +31,8 @@ struct Image<'a> {
     classes: Vec<ClassRow>,
     layers: Vec<LayerRow<'a>>,
     largest_files: &'a [LargestFile],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foreign_files: Option<&'a ForeignFiles>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +179,7 @@ fn image_row<'a>(image: &'a ImageReport, removed: &'a [PreviousLayer]) -> Image<
             .collect(),
         layers: layers.collect(),
         largest_files: &image.largest,
+        foreign_files: image.foreign.as_ref(),
     }
 }
 

@@ -12,7 +12,7 @@ mod text;
 mod tree;
 
 pub use change::{Change, Delta, LayerChange, Previous, PreviousLayer};
-pub use image::{ClassSum, ImageReport, LargestFile, LayerReport};
+pub use image::{ClassSum, ForeignFiles, ImageReport, LargestFile, LayerReport};
 pub use json::SCHEMA_VERSION;
 pub use text::{Detail, TextOptions};
 pub use tree::MergedTree;

@@ -44,6 +44,7 @@ pub(super) fn image(identity: &str, platform: Platform, layers: Vec<LayerReport>
         unpacked: layers.iter().map(|layer| Size(layer.layer.unpacked)).sum(),
         layers,
         largest,
+        foreign: None,
         previous: None,
     }
 }

@@ -29,7 +29,8 @@ pub use select::SelectError;
 pub use service::{
     ApkLocation, ApkPackages, ApkRepository, Base, Build, Component, DebianPackages, DebianRepository,
     ElfRules, FileKind, FileRule, GoBuild, HealthTest, Healthcheck, ImageSettings, ImageSpec, Inherit, Init,
-    Keep, Packages, PortList, Render, RustBuild, RustTarget, Site, Source, SourceAddition, SourcePath, User,
+    Keep, Packages, PortList, ProbeCheck, Render, RustBuild, RustTarget, Site, Source, SourceAddition,
+    SourcePath, User,
 };
 pub use set::{SetArg, SetArgError};
 pub use sources::{Files, ReadError};

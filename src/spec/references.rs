@@ -1,6 +1,7 @@
 //! What `spec:NAME` names: that there is such an image, for these platforms, and that none stands on itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::problem::{Drafts, did_you_mean};
 use super::service::ImageSpec;
@@ -64,6 +65,47 @@ pub(in crate::spec) fn check(
             }
         }
     }
+}
+
+/// Gives every image those that it names.
+pub(in crate::spec) fn connect(services: &mut BTreeMap<String, Service>) {
+    let mut done = BTreeMap::new();
+    let mut found: Vec<(Identity, Vec<Arc<ImageSpec>>)> = Vec::new();
+    for built in services.values().flat_map(|service| service.built.values()) {
+        if !built.references.is_empty() {
+            found.push((built.spec.identity.clone(), needs(&built.references, services, &mut done)));
+        }
+    }
+    for (identity, needs) in found {
+        if let Some(built) =
+            services.get_mut(&identity.service).and_then(|service| service.built.get_mut(&identity))
+        {
+            built.spec.needs = needs;
+        }
+    }
+}
+
+/// The images that are named, each with those that it names itself. There is no circle among them.
+pub(in crate::spec) fn needs(
+    references: &[Reference],
+    services: &BTreeMap<String, Service>,
+    done: &mut BTreeMap<Identity, Arc<ImageSpec>>,
+) -> Vec<Arc<ImageSpec>> {
+    let identities: BTreeSet<&Identity> = references.iter().map(|reference| &reference.identity).collect();
+    let mut found = Vec::new();
+    for identity in identities {
+        if let Some(known) = done.get(identity) {
+            found.push(Arc::clone(known));
+        } else if let Some(built) =
+            services.get(&identity.service).and_then(|service| service.built.get(identity))
+        {
+            let needs = needs(&built.references, services, done);
+            let whole = Arc::new(ImageSpec { needs, ..built.spec.clone() });
+            done.insert(identity.clone(), Arc::clone(&whole));
+            found.push(whole);
+        }
+    }
+    found
 }
 
 /// The image that is named, or why there is none and a way out.

@@ -191,8 +191,9 @@ impl Workspace {
                 node = overlay(&node, &setting.node, &mut drafts);
                 subject.own_repository &= !setting.sets_repository();
             }
-            if let Some((spec, references)) = resolve(&node, &subject, &self.sources, &mut drafts) {
+            if let Some((mut spec, references)) = resolve(&node, &subject, &self.sources, &mut drafts) {
                 references::check(&spec, &references, &self.services, &mut drafts);
+                spec.needs = references::needs(&references, &self.services, &mut BTreeMap::new());
                 specs.push(spec);
             }
         }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::template::Template;
@@ -78,6 +79,9 @@ pub struct ImageSpec {
     pub docker_media_types: bool,
     /// An index even for one platform.
     pub index_always: bool,
+    /// The images of the workspace that it stands on or takes files from, by identity and each once, as they are written:
+    /// `--set` is for what a command selects.
+    pub needs: Vec<Arc<Self>>,
 }
 
 /// The `source` map. Paths named literally are taken whatever ignore files say.
@@ -461,6 +465,32 @@ pub enum HealthTest {
     None,
     /// A command of the image.
     Command(Vec<String>),
-    /// An address that the probe component asks: `http://:8000/health`, `grpc://:50051/Service`, `tcp://:5432`.
-    Probe(String),
+    /// An address that the probe component asks.
+    Probe(ProbeCheck),
+}
+
+/// What the probe component asks, and what it takes for a good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeCheck {
+    /// `http://:8000/health`, `grpc://:50051/Service`, `tcp://:5432`. `$NAME` and `${NAME:-default}` in it are replaced by
+    /// the probe, from the container's environment.
+    pub url: String,
+    /// Status numbers that are good, as `200` or `200-299,404`; `None`: 200 to 399.
+    pub status: Option<String>,
+    /// A text that the body has to hold.
+    pub body: Option<String>,
+}
+
+impl ImageSpec {
+    /// Components that are put on the base: those that are named, and those that the health check and `init` need.
+    pub fn all_components(&self) -> BTreeSet<Component> {
+        let mut all = self.components.clone();
+        if let Inherit::Set(Healthcheck { test: HealthTest::Probe(_), .. }) = &self.image.healthcheck {
+            all.insert(Component::Probe);
+        }
+        if self.init.is_some() {
+            all.insert(Component::Init);
+        }
+        all
+    }
 }

@@ -75,14 +75,6 @@ impl Service {
     }
 }
 
-impl Workspace {
-    /// The image that a `spec:NAME` names, as it is written: `--set` is for what a command selects. Every one that a spec
-    /// names is there.
-    pub fn image(&self, identity: &Identity) -> Option<&ImageSpec> {
-        self.services.get(&identity.service)?.built.get(identity).map(|built| &built.spec)
-    }
-}
-
 /// Reads a workspace from `imgpack.yaml` on: every mistake of every file, or none.
 ///
 /// `sets` are the `--set` arguments of the command; they are checked here and laid over what is selected.
@@ -170,6 +162,9 @@ fn read(files: &dyn Files, sets: &[SetArg], sources: &mut Sources, drafts: &mut 
     let settings = sets.iter().filter_map(|set| set.compile(sources, drafts)).collect::<Vec<_>>();
     if drafts.is_empty() {
         references::check_all(&services, drafts);
+        if drafts.is_empty() {
+            references::connect(&mut services);
+        }
         for setting in &settings {
             let nodes =
                 services.values().flat_map(|service: &Service| service.built.values()).map(|b| &b.node);

@@ -167,7 +167,7 @@ fn made(packages: &[Unpacked], keep: Keep) -> (Tree, BTreeSet<BTreeSet<String>>)
     if let Packages::Debian(spec) = &mut ignored {
         spec.scripts_ignored = packages.iter().map(|package| package.pinned.name.clone()).collect();
     }
-    let placed = place_packages(Some(&ignored), packages, &BaseFacts::default()).unwrap();
+    let placed = place_packages(Some(&ignored), packages, &BaseFacts::default(), &|_| Ok(())).unwrap();
     let mut parts: Vec<LayerPart> = placed.parts;
     let mut last = parts[0].clone();
     last.entries = imgpack::model::Entries::new();

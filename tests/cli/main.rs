@@ -10,6 +10,9 @@ mod closure;
 mod copy;
 mod debs;
 mod disk;
+mod elf;
+#[allow(dead_code, reason = "unit tests use the rest")]
+mod elf_file;
 mod elsewhere;
 mod env;
 #[path = "../registry/fake.rs"]
@@ -22,8 +25,11 @@ mod inspect;
 mod keeping;
 mod lock;
 mod merge;
+#[allow(dead_code, reason = "each test takes of it what it needs")]
+mod mirror;
 mod offline;
 mod output;
+mod packages;
 mod pinning;
 mod plan;
 mod pulled;
@@ -39,3 +45,4 @@ mod specs;
 mod truth;
 mod unchanged;
 mod usage;
+mod workspace_bases;

@@ -47,10 +47,10 @@ fn recipes() -> Vec<Recipe> {
                 Owned("var/lib/who", 0o755, ("nobody-knows", 321), ("mail", 9)),
                 File("top", 0o644, ""),
             ]),
-        Recipe::new("bar", "1.0-r3").info("provides", "cmd:bar=1.0-r3").parts(&usr).parts(&[
-            File("usr/bin/bar", 0o755, "bar 1.0"),
-            File("usr/bin/old-bar", 0o755, "gone in 1.1"),
-        ]),
+        Recipe::new("bar", "1.0-r3")
+            .info("provides", "cmd:bar=1.0-r3")
+            .parts(&usr)
+            .parts(&[File("usr/bin/bar", 0o755, "bar 1.0"), File("usr/bin/old-bar", 0o755, "gone in 1.1")]),
         Recipe::new("foo-doc", "2.0_rc1-r0").info("install_if", "foo=2.0_rc1-r0 docs").parts(&[
             Directory("usr", 0o755),
             Directory("usr/share", 0o755),
@@ -198,13 +198,21 @@ fn build(workspace: &Workspace, name: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Writes packages into the root where apk runs, has it index them, and copies the signed repository into the workspace.
-fn published(workspace: &Workspace, root: &Path, name: &str, architecture: &str, recipes: &[Recipe], key: &Key) {
+fn published(
+    workspace: &Workspace,
+    root: &Path,
+    name: &str,
+    architecture: &str,
+    recipes: &[Recipe],
+    key: &Key,
+) {
     let folder = root.join(name).join(architecture);
     fs::create_dir_all(&folder).unwrap();
     for recipe in recipes {
         fs::write(folder.join(recipe.file()), apk(recipe, architecture, key)).unwrap();
     }
-    let index = format!("cd /{name}/{architecture} && apk index --rewrite-arch {architecture} -o index *.apk");
+    let index =
+        format!("cd /{name}/{architecture} && apk index --rewrite-arch {architecture} -o index *.apk");
     chroot(root, &index);
     let signed = key.signed(&fs::read(folder.join("index")).unwrap());
     fs::remove_file(folder.join("index")).unwrap();
@@ -256,7 +264,10 @@ fn packages_are_put_on_a_base_as_apk_puts_them() {
             return;
         }
         let archive = workspace.write(&format!("bases/{machine}.tar.gz"), "");
-        call("tar", &["--numeric-owner", "-czf", archive.to_str().unwrap(), "-C", root.to_str().unwrap(), "."]);
+        call(
+            "tar",
+            &["--numeric-owner", "-czf", archive.to_str().unwrap(), "-C", root.to_str().unwrap(), "."],
+        );
         fs::write(root.join("etc/apk/keys").join(KEY), &key.public).unwrap();
     }
     let root = workspace.beside("apk");
@@ -267,7 +278,12 @@ fn packages_are_put_on_a_base_as_apk_puts_them() {
     let arm = root.join("arm");
 
     let repository = "--no-network";
-    chroot(&root, &format!("apk --root /arm --arch aarch64 {repository} -X /repo --no-scripts add docs rep more-modes libfoo"));
+    chroot(
+        &root,
+        &format!(
+            "apk --root /arm --arch aarch64 {repository} -X /repo --no-scripts add docs rep more-modes libfoo"
+        ),
+    );
     let arm_judged = workspace.beside("arm-judged");
     fs::rename(&arm, &arm_judged).unwrap();
     let (out, result) = build(&workspace, "arm");
@@ -317,7 +333,10 @@ fn base() -> Vec<u8> {
         ("lib", Item::Directory(0o755, 0)),
         ("lib/apk", Item::Directory(0o755, 0)),
         ("lib/apk/db", Item::Directory(0o755, 0)),
-        ("lib/apk/db/installed", Item::File("C:Q1there=\nP:there\nV:1-r0\nA:x86_64\nS:1\nI:1\nT:\nU:\nL:\nF:lib\nR:there\n\n")),
+        (
+            "lib/apk/db/installed",
+            Item::File("C:Q1there=\nP:there\nV:1-r0\nA:x86_64\nS:1\nI:1\nT:\nU:\nL:\nF:lib\nR:there\n\n"),
+        ),
     ])
 }
 
@@ -347,7 +366,8 @@ fn refused(workspace: &Workspace, code: i32) -> String {
 }
 
 fn tool() -> Recipe {
-    Recipe::new("tool", "1-r0").parts(&[Part::Directory("usr", 0o755), Part::File("usr/tool", 0o755, "a tool")])
+    Recipe::new("tool", "1-r0")
+        .parts(&[Part::Directory("usr", 0o755), Part::File("usr/tool", 0o755, "a tool")])
 }
 
 #[test]
@@ -401,12 +421,20 @@ fn what_is_not_what_was_signed_is_refused() {
     }
     // One that is whole, by the same key, of the same size, and another one.
     fresh();
-    let other = Recipe { parts: vec![Part::Directory("usr", 0o755), Part::File("usr/tool", 0o755, "b tool")], ..tool() };
+    let other = Recipe {
+        parts: vec![Part::Directory("usr", 0o755), Part::File("usr/tool", 0o755, "b tool")],
+        ..tool()
+    };
     let mut bytes = apk(&other, "x86_64", &key);
     bytes.resize(good_package.len(), 0);
     fs::write(&package, &bytes).unwrap();
     let told = refused(&workspace, 4);
-    assert!(told.contains("is not the one that the index names") || told.contains("bytes that are expected") || told.contains("cannot be used"), "{told}");
+    assert!(
+        told.contains("is not the one that the index names")
+            || told.contains("bytes that are expected")
+            || told.contains("cannot be used"),
+        "{told}"
+    );
     // One under the name of another.
     fresh();
     let named = Recipe { name: "other", ..tool() };
@@ -435,8 +463,14 @@ fn hostile_packages_are_refused() {
     for (parts, said) in [
         (vec![Part::File("usr/../../x", 0o644, "x")], "the path `usr/../../x` leads out of the archive"),
         (vec![Part::Fifo("usr/pipe")], "/usr/pipe is a device or a pipe"),
-        (vec![Part::HardLink("usr/x", 0o644, "etc/shadow")], "/usr/x is a hard link to etc/shadow, which is no file before it"),
-        (vec![Part::Link("usr/x", "/etc"), Part::File("usr/x/passwd", 0o644, "x")], "/usr/x/passwd is below /usr/x, which is no directory"),
+        (
+            vec![Part::HardLink("usr/x", 0o644, "etc/shadow")],
+            "/usr/x is a hard link to etc/shadow, which is no file before it",
+        ),
+        (
+            vec![Part::Link("usr/x", "/etc"), Part::File("usr/x/passwd", 0o644, "x")],
+            "/usr/x/passwd is below /usr/x, which is no directory",
+        ),
         (vec![Part::File("usr/x", 0o644, "x"), Part::File("usr/x", 0o644, "y")], "/usr/x is in it twice"),
         (vec![Part::File("usr/.wh.x", 0o644, "x")], "has a name that begins with .wh."),
     ] {
@@ -450,14 +484,24 @@ fn hostile_packages_are_refused() {
 #[test]
 fn what_cannot_be_installed_is_explained() {
     let user = |name, text| Recipe::new(name, "1-r0").script("post-install", text);
-    let file = |name| Recipe::new(name, "1-r0").parts(&[Part::Directory("lib", 0o755), Part::File("lib/there", 0o644, "x")]);
+    let file = |name| {
+        Recipe::new(name, "1-r0").parts(&[Part::Directory("lib", 0o755), Part::File("lib/there", 0o644, "x")])
+    };
     for (install, recipe, said) in [
         ("nothing", tool(), "the image wants nothing, which no repository has"),
         ("tool", tool().info("depend", "so:x.so.1"), "tool-1-r0 wants so:x.so.1, which no repository has"),
         ("tool", tool().info("depend", "!there"), "tool-1-r0 conflicts with there, and there-1-r0 is that"),
-        ("bad", user("bad", "#!/bin/sh\nrc-update add bad\n"), "the script post-install of package bad does what imgpack has no rule for: `rc-update add bad`"),
+        (
+            "bad",
+            user("bad", "#!/bin/sh\nrc-update add bad\n"),
+            "the script post-install of package bad does what imgpack has no rule for: `rc-update add bad`",
+        ),
         ("bad", user("bad", "#!/bin/sh\nif [ -e /x ]; then\n"), "has no rule for: `if [ -e /x ]; then`"),
-        ("thief", file("thief"), "/lib/there is in package there and in package thief, and neither says that it replaces the other"),
+        (
+            "thief",
+            file("thief"),
+            "/lib/there is in package there and in package thief, and neither says that it replaces the other",
+        ),
     ] {
         let Some((workspace, _)) = small(install, &[recipe]) else { return };
         let told = refused(&workspace, 2);
@@ -488,7 +532,9 @@ fn the_same_packages_come_as_with_apk() {
         random ^= random << 17;
         random % limit
     };
-    let installed = imgpack::apk::Installed::parse(&fs::read_to_string(root.join("lib/apk/db/installed")).unwrap()).unwrap();
+    let installed =
+        imgpack::apk::Installed::parse(&fs::read_to_string(root.join("lib/apk/db/installed")).unwrap())
+            .unwrap();
     let base: Vec<&imgpack::apk::Package> = installed.packages.iter().map(|known| &known.package).collect();
     let base_world = fs::read_to_string(root.join("etc/apk/world")).unwrap();
     let (mut script, mut cases) = (String::from("set -u\n"), Vec::new());
@@ -520,8 +566,11 @@ fn the_same_packages_come_as_with_apk() {
                     _ => {}
                 }
                 let sum = imgpack::model::Digest::of(format!("{case} {name} {version}").as_bytes());
-                let sum = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &sum.as_bytes()[..20]);
-                text.push_str(&format!("C:Q1{sum}\nP:p{name}\nV:{version}\nA:x86_64\nS:100\nI:100\nT:t\nU:u\nL:l\n"));
+                let sum =
+                    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &sum.as_bytes()[..20]);
+                text.push_str(&format!(
+                    "C:Q1{sum}\nP:p{name}\nV:{version}\nA:x86_64\nS:100\nI:100\nT:t\nU:u\nL:l\n"
+                ));
                 if !provides.is_empty() && below(2) == 0 {
                     text.push_str(&format!("k:{}\n", 1 + below(2)));
                 }
@@ -542,7 +591,8 @@ fn the_same_packages_come_as_with_apk() {
         world.dedup();
         let folder = root.join(format!("r/{case}/x86_64"));
         fs::create_dir_all(&folder).unwrap();
-        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let mut tar =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(tar::EntryType::Regular);
         header.set_size(text.len() as u64);
@@ -550,7 +600,9 @@ fn the_same_packages_come_as_with_apk() {
         tar.append_data(&mut header, "APKINDEX", text.as_bytes()).unwrap();
         fs::write(folder.join("APKINDEX.tar.gz"), tar.into_inner().unwrap().finish().unwrap()).unwrap();
         let add = format!("apk --allow-untrusted --no-network -X /r/{case} add -s {}", world.join(" "));
-        script.push_str(&format!("echo case {case}; said=$({add} 2>&1) && echo \"$said\" | sed -n 's/^([^)]*) //p' || echo ERROR\n"));
+        script.push_str(&format!(
+            "echo case {case}; said=$({add} 2>&1) && echo \"$said\" | sed -n 's/^([^)]*) //p' || echo ERROR\n"
+        ));
         cases.push((text, world));
     }
     let said = chroot(&root, &script);
@@ -573,7 +625,9 @@ fn the_same_packages_come_as_with_apk() {
             Err(_) => "ERROR\n".to_owned(),
         };
         if ours != judged {
-            different.push(format!("case {number}: {world:?}\n--- imgpack\n{ours}--- apk\n{judged}--- index\n{text}"));
+            different.push(format!(
+                "case {number}: {world:?}\n--- imgpack\n{ours}--- apk\n{judged}--- index\n{text}"
+            ));
         }
     }
     assert!(different.is_empty(), "{} of {CASES} differ\n{}", different.len(), different[0]);
@@ -585,7 +639,9 @@ const CASES: usize = 400;
 #[test]
 fn a_mode_is_what_all_packages_allow() {
     // The table of what the judge said, for machines that cannot ask it.
-    let file = |mode| Recipe::new("tool", "1-r0").parts(&[Part::Directory("etc", mode), Part::File("etc/x", 0o600, "x")]);
+    let file = |mode| {
+        Recipe::new("tool", "1-r0").parts(&[Part::Directory("etc", mode), Part::File("etc/x", 0o600, "x")])
+    };
     let Some((workspace, _)) = small("tool", &[file(0o711)]) else { return };
     let (out, result) = build(&workspace, "a");
     let into = workspace.beside("merged");

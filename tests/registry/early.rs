@@ -71,6 +71,7 @@ fn the_first_layer_is_sent_before_the_last_is_made() {
             observer: &observer,
             cancel: &cancel,
             registry: &registry,
+            archives: imgpack::ops::machine::ArchiveMirrors::default(),
             jobs: 1,
             press: Press::new(2),
         };

@@ -216,8 +216,10 @@ fn other_images() {
     assert_eq!(include, &["z"]);
     let slim = select("app@slim").unwrap();
     let Base::Spec(identity) = &slim.base else { panic!("no spec") };
-    assert_eq!(workspace.image(identity).unwrap().identity.to_string(), "python3@slim");
-    assert_eq!(workspace.image(&"python4".parse().unwrap()), None);
+    assert_eq!(slim.needs.iter().map(|need| &need.identity).collect::<Vec<_>>(), [identity]);
+    let needs: Vec<_> = app.needs.iter().map(|need| (need.identity.to_string(), need.needs.len())).collect();
+    assert_eq!(needs, [("python3".to_owned(), 0), ("tools/b".to_owned(), 1)]);
+    assert_eq!(app.needs[1].needs, app.needs[..1]);
 
     // What `--set` names has to be there too.
     let text = [("buildspecs/app.yaml", "")];

@@ -22,7 +22,7 @@ fn the_committed_schema_is_the_generated_one() {
     );
 }
 
-/// A reader of the part of JSON Schema that the generated one uses; of patterns only the one for values is looked at.
+/// A reader of the part of JSON Schema that the generated one uses; of patterns only those for values and addresses are looked at.
 fn accepts(schema: &Json, value: &Json, root: &Json) -> Result<(), String> {
     let here = |message: String| Err(format!("{message}: {value}"));
     if let Some(name) = schema["$ref"].as_str() {
@@ -67,6 +67,10 @@ fn accepts(schema: &Json, value: &Json, root: &Json) -> Result<(), String> {
     }
     if schema["pattern"] == r"\$\{" && !value.as_str().is_some_and(|text| text.contains("${")) {
         return here("no value".to_owned());
+    }
+    if schema["pattern"] == "^(http|grpc|tcp)://" && !value.as_str().is_some_and(|text| text.contains("://"))
+    {
+        return here("no address".to_owned());
     }
     for item in value.as_array().into_iter().flatten() {
         if let Some(items) = schema.get("items") {

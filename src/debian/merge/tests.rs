@@ -140,7 +140,7 @@ fn what_nobody_reads_stays_out() {
 
 #[test]
 fn one_path_has_one_package() {
-    let plain = |name: &str, rows: &[&str]| package(&[("Package", name)], rows);
+    let plain = |name: &str, rows: &[&str]| package(&[("Package", name), ("Version", "1.0-1")], rows);
     let (a, b) = (plain("a", &["/usr/x=1"]), plain("b", &["/usr/x=2"]));
     let newer = package(&[("Package", "c"), ("Replaces", "b (<< 2), d")], &["/usr/x=3"]);
     let same = plain("d", &["/usr/x=1"]);
@@ -155,6 +155,8 @@ fn one_path_has_one_package() {
         assert_eq!(found[owner], "c: /usr/x");
         assert_eq!(found[1 - owner], "b: ");
     }
+    let not_this_one = package(&[("Package", "c"), ("Replaces", "b (<< 1.0)")], &["/usr/x=3"]);
+    assert_eq!(merge(&[("b", &b), ("c", &not_this_one)], &none).unwrap_err().len(), 1);
     assert_eq!(merge(&[("a", &a), ("d", &same)], &none).unwrap()[..2], ["a: /usr/x", "d: "]);
     // The same path by way of the merged /usr.
     let (lib, usr) = (plain("a", &["/lib/x=1"]), plain("b", &["/usr/lib/x=2"]));
@@ -186,6 +188,11 @@ fn a_way_through_links_of_others_goes_where_they_lead() {
             "user: /usr/lib/opt/, /usr/lib/opt/deep/x, /usr/share/doc/a/copyright",
             "link: /usr/opt -> /lib/opt, /usr/share/doc/b -> a",
         ]
+    );
+    // Where the base has a directory, that stays, and so do the ways through it.
+    assert_eq!(
+        merge(&[("user", &user), ("link", &link)], &base(&["/usr/share/doc/b/", "/usr/opt/"])).unwrap()[..2],
+        ["user: /usr/opt/, /usr/opt/deep/x, /usr/share/doc/b/copyright", "link: "]
     );
     let circle = package(&[], &["/usr/a -> b", "/usr/b -> a"]);
     let lost = package(&[], &["/usr/a/x"]);

@@ -167,3 +167,60 @@ impl Seek for Slice {
         Ok(self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A package with the file `/a` that holds `text`.
+    fn deb(text: &[u8]) -> Vec<u8> {
+        let tar = |path: &str, data: &[u8]| {
+            let mut builder = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            builder.append_data(&mut header, path, data).unwrap();
+            builder.into_inner().unwrap()
+        };
+        let mut bytes = b"!<arch>\n".to_vec();
+        let control = tar("control", b"Package: a\n");
+        for (name, data) in
+            [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &tar("a", text))]
+        {
+            bytes.extend(format!("{name:<48}{:<10}`\n", data.len()).bytes());
+            bytes.extend_from_slice(data);
+        }
+        bytes
+    }
+
+    fn text(contents: &DebContents, offset: u64, length: u64) -> io::Result<String> {
+        let mut text = String::new();
+        contents.open(offset, length)?.read_to_string(&mut text).map(|_| text)
+    }
+
+    #[test]
+    fn a_package_is_unpacked_once_and_only_when_it_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.deb");
+        let contents = DebContents::new(path.clone(), folder.path());
+        std::fs::write(&path, deb(b"hello")).unwrap();
+        assert_eq!(text(&contents, 0, 5).unwrap(), "hello");
+        // What was unpacked has no name, and stays though the package goes.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(text(&contents, 1, 3).unwrap(), "ell");
+        let mut slice = contents.slice(1, 4).unwrap();
+        slice.seek(SeekFrom::End(-2)).unwrap();
+        let mut rest = String::new();
+        slice.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "lo");
+        assert!(slice.seek(SeekFrom::Current(-9)).is_err());
+
+        let gone = DebContents::new(path, folder.path());
+        let error = text(&gone, 0, 5).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read it");
+        assert!(error.into_inner().is_some_and(|error| error.source().is_some()));
+    }
+}

@@ -1,23 +1,34 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
 mod apk;
+mod archive;
 mod contents;
+mod debian;
+mod error;
+mod fetch;
+mod newer;
 mod parts;
 mod place;
+mod release;
+mod request;
 mod unpack;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 pub use apk::ApkPackageError;
 pub(super) use apk::ApkPlaces;
-pub use place::place_packages;
+pub use error::PackageError;
+pub use place::{PlacedPackages, place_packages};
 
 use super::error::Error;
+use super::error::ErrorKind;
 use super::prepare::{Session, Target};
+use super::slots::Slots;
 use crate::apk::ApkFacts;
 use crate::base::BaseImage;
-use crate::debian::DebFacts;
-use crate::model::{Contents, PinnedPackage};
+use crate::debian::{DebFacts, Index};
+use crate::model::{BlobDigest, Contents, PackageFile, PinnedPackage};
 use crate::spec::Packages;
 
 /// The packages of one image for one platform: a package stands behind those that it depends on, as far as there is such an
@@ -26,6 +37,24 @@ use crate::spec::Packages;
 pub struct PackageSet {
     /// All that are put on the base, those of the base not among them.
     pub packages: Vec<PinnedPackage>,
+}
+
+/// What one command found out about packages.
+#[derive(Default)]
+pub(super) struct KnownPackages {
+    archives: archive::Archives,
+    /// States of repositories, or why they are not known.
+    releases: Slots<String, Result<Arc<release::KnownRelease>, Arc<ErrorKind>>>,
+    /// The indexes that were read last, with what names them.
+    indexes: Mutex<Option<(String, Vec<Index>)>>,
+    /// Packages by requests.
+    sets: Slots<String, Arc<PackageSet>>,
+    /// Where the files of packages are.
+    places: Mutex<BTreeMap<BlobDigest, fetch::Place>>,
+    /// Files that are brought.
+    blobs: Slots<BlobDigest, ()>,
+    /// What was told.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// A package with what it holds.
@@ -48,11 +77,25 @@ pub enum PackageFacts {
     Apk(ApkFacts),
 }
 
+impl PackageFacts {
+    /// Its files.
+    pub fn files(&self) -> Vec<&PackageFile> {
+        match self {
+            Self::Deb(deb) => deb.files.iter().collect(),
+            Self::Apk(apk) => apk.files.iter().map(|file| &file.file).collect(),
+        }
+    }
+}
+
 impl Session<'_> {
     /// Everything that decides which packages an image gets, where the lock says it and no base need be read; the empty
     /// text for an image without packages.
     pub(super) fn packages_identity(&self, target: &Target) -> Option<String> {
-        target.spec.packages.is_none().then(String::new)
+        match &target.spec.packages {
+            None => Some(String::new()),
+            Some(Packages::Debian(packages)) => self.debian_identity(target, packages),
+            Some(Packages::Apk(packages)) => self.apk_identity(target, packages),
+        }
     }
 
     /// Which packages an image on `base` gets: as the lock says, else as the newest indexes give it, which is then pinned.
@@ -63,9 +106,7 @@ impl Session<'_> {
     ) -> Result<Option<Arc<PackageSet>>, Error> {
         match &target.spec.packages {
             None => Ok(None),
-            Some(Packages::Debian(_)) => {
-                Err(Error::usage("packages.debian is not in this version of imgpack yet"))
-            }
+            Some(Packages::Debian(packages)) => self.debian_set(target, packages, base).map(Some),
             Some(Packages::Apk(packages)) => self.apk_set(target, packages, base).map(Some),
         }
     }

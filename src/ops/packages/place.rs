@@ -4,7 +4,9 @@ use super::apk::place_apks;
 use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
 use crate::debian::{DebFacts, Documentation, Installation, effects, merge_packages};
-use crate::model::{BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind};
+use crate::model::{
+    BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind, PinnedPackage,
+};
 use crate::ops::error::{Error, ErrorKind};
 use crate::plan::{LayerError, LayerPart};
 use crate::spec::{Keep, Packages};
@@ -20,11 +22,12 @@ pub struct PlacedPackages {
     pub effects: Effects,
 }
 
-/// Puts packages on a base.
+/// Puts packages on a base. `bring` is asked before a file of a package is read.
 pub fn place_packages(
     spec: Option<&Packages>,
     packages: &[Unpacked],
     base: &BaseFacts,
+    bring: &dyn Fn(&PinnedPackage) -> Result<(), Error>,
 ) -> Result<PlacedPackages, Error> {
     let spec = match spec {
         None => return Ok(PlacedPackages::default()),
@@ -46,9 +49,13 @@ pub fn place_packages(
     let parts = package_parts(&rows).map_err(LayerError::from)?;
     let effects = effects(&Installation {
         packages: &facts,
+        files: &merged.files,
         base,
         ignored: &spec.scripts_ignored,
-        read: &|index, file| read(&packages[index], file),
+        read: &|index, file| {
+            bring(&packages[index].pinned).map_err(|error| io::Error::other(error.kind))?;
+            read(&packages[index], file)
+        },
     })
     .map_err(Error::scripts)?;
     let links = merged.links.into_iter().map(|(path, target)| Entry {

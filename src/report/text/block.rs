@@ -2,7 +2,7 @@ use super::group::{Group, Part};
 use super::{line, percent, plural, signed};
 use crate::model::{Class, Size};
 use crate::report::change::{Change, LayerChange};
-use crate::report::column::{left, right};
+use crate::report::column::{left, right, shorten, width as columns};
 use crate::report::image::LayerReport;
 
 const CLASS: usize = 8;
@@ -61,6 +61,7 @@ impl Table<'_> {
             line(text, &format!("{:indent$}layers unpack to {layers}; {hidden} of it later layers hide", ""));
         }
         self.files(text);
+        self.foreign(text);
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -146,6 +147,14 @@ impl Table<'_> {
                 },
             );
         }
+    }
+
+    /// What could be left out.
+    fn foreign(&self, text: &mut String) {
+        let Some(foreign) = &self.part.image.foreign else { return };
+        let row = format!("  for other platforms: {}, {}: ", plural(foreign.files, "file"), foreign.unpacked);
+        let room = self.width.saturating_sub(columns(&row));
+        line(text, &format!("{row}{}", shorten(foreign.largest.as_str(), room)));
     }
 
     fn row(&self, text: &mut String, row: &Row) {

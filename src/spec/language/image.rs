@@ -1,7 +1,6 @@
-use std::time::Duration;
-
 use serde_json::{Value as Json, json};
 
+use super::health::HealthForm;
 use super::keys::{EnvKey, InfoKey, LabelKey, NameKey};
 use super::text::Signal;
 use crate::model::ImagePath;
@@ -35,7 +34,7 @@ record! {
         "annotations" => annotations: Table<LabelKey, Template>,
         /// `org.opencontainers.image.*`, as labels and as annotations.
         "info" => info: Table<InfoKey, Template>,
-        /// Health check: `none`, or a map with a `command`.
+        /// Health check: `none`, an address (`http://:8000/health`, `grpc://:50051/Service`, `tcp://:5432`), or a map.
         "healthcheck" => healthcheck: HealthForm,
     }
 }
@@ -246,70 +245,6 @@ impl Shape for PortsForm {
     }
     fn wanted() -> String {
         "a map of names to ports, or a list of ports".to_owned()
-    }
-}
-
-/// `image.healthcheck`
-#[derive(Debug)]
-pub(in crate::spec) enum HealthForm {
-    None,
-    Map(Box<Health>),
-}
-
-record! {
-    /// A health check that runs a command of the image.
-    struct Health("image.healthcheck") {
-        /// Program and arguments; a result other than 0 is a failure.
-        "command" => command: Items<Late<String>>,
-        /// Time between two runs.
-        "interval" => interval: Late<Duration>,
-        /// Longest run.
-        "timeout" => timeout: Late<Duration>,
-        /// Failures in a row that make it unhealthy.
-        "retries" => retries: Int<1000>,
-        /// Time at the beginning in which failures do not count.
-        "startPeriod" => start_period: Late<Duration>,
-    }
-    later {
-        "http" => "the probe component",
-        "grpc" => "the probe component",
-        "tcp" => "the probe component",
-    }
-}
-
-impl Shape for HealthForm {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match &node.content {
-            Content::Map(map) => {
-                let health = Health::read(node, reader)?;
-                // Refused, and that is enough to say of it.
-                let probes = ["http", "grpc", "tcp"].iter().any(|probe| map.contains_key(probe));
-                (!probes).then(|| Self::Map(Box::new(health)))
-            }
-            Content::Scalar(text, _) if &**text == "none" => Some(Self::None),
-            Content::Scalar(text, _)
-                if ["http://", "https://", "grpc://", "grpcs://", "tcp://"]
-                    .iter()
-                    .any(|s| text.starts_with(s)) =>
-            {
-                let message = format!(
-                    "`{text}` needs the probe component, which this version of imgpack does not have yet"
-                );
-                reader.say(node.span, message).hint("use `healthcheck: { command: [PROGRAM, ARGUMENT] }`");
-                None
-            }
-            _ => {
-                let hint = "use `healthcheck: { command: [PROGRAM, ARGUMENT] }`, or `none`";
-                reader.wrong(node, &Self::wanted()).hint(hint);
-                None
-            }
-        }
-    }
-    fn schema(schemas: &mut Schemas) -> Json {
-        json!({ "anyOf": [Health::schema(schemas), { "const": "none" }] })
-    }
-    fn wanted() -> String {
-        "`none`, or a map with a command".to_owned()
     }
 }
 

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{Place, Resolver};
 use crate::model::ImagePath;
-use crate::spec::language::{HealthForm, Image, PortForm, PortsForm, UserForm};
-use crate::spec::service::{HealthTest, Healthcheck, ImageSettings, Inherit, PortList, User};
+use crate::spec::language::{Image, PortForm, PortsForm, UserForm};
+use crate::spec::service::{ImageSettings, Inherit, PortList, User};
 use crate::spec::shape::{Field, FromText, Items, Late, Table, Template};
 use crate::spec::sources::Span;
 use crate::spec::template::Template as Resolved;
@@ -159,41 +159,5 @@ impl Resolver<'_> {
             Field::Absent | Field::Broken => Inherit::Base,
             Field::Set(_) => Inherit::Set(self.items(field).into_iter().map(|(path, _)| path).collect()),
         }
-    }
-
-    fn healthcheck(&mut self, field: &Field<HealthForm>) -> Inherit<Healthcheck> {
-        let set = match field {
-            Field::Removed => return Inherit::Removed,
-            Field::Absent | Field::Broken => return Inherit::Base,
-            Field::Set(set) => set,
-        };
-        let HealthForm::Map(health) = &set.value else {
-            return Inherit::Set(Healthcheck {
-                test: HealthTest::None,
-                interval: None,
-                timeout: None,
-                start_period: None,
-                retries: None,
-            });
-        };
-        let command = self.texts(&health.command, |word| word);
-        if command.is_empty()
-            && !matches!(health.command, Field::Broken)
-            && !health.command.value().is_some_and(|items| items.1)
-        {
-            self.reader
-                .say(set.span, "`healthcheck` without `command`")
-                .hint("write `command: [PROGRAM, ARGUMENT]`, or `healthcheck: none`");
-        }
-        if let Some(retries) = health.retries.get().filter(|retries| retries.value.0 == 0) {
-            self.reader.say(retries.span, "`retries` is 1 at least");
-        }
-        Inherit::Set(Healthcheck {
-            test: HealthTest::Command(command),
-            interval: self.word(&health.interval),
-            timeout: self.word(&health.timeout),
-            start_period: self.word(&health.start_period),
-            retries: health.retries.value().map(|retries| retries.0),
-        })
     }
 }

@@ -3,6 +3,7 @@
 mod base;
 mod build;
 mod files;
+mod health;
 mod image;
 mod init;
 mod packages;
@@ -133,6 +134,7 @@ impl Resolver<'_> {
             compression: compression?,
             docker_media_types: media_types == Some(MediaTypes::Docker),
             index_always: index == Some(Index::Always),
+            needs: Vec::new(),
         };
         Some((spec, self.references))
     }

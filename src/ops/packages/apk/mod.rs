@@ -23,7 +23,7 @@ use super::{PackageSet, Unpacked};
 use crate::apk::{Dependency, Install, Question, solve};
 use crate::base::BaseImage;
 use crate::lock::{DIGEST, INSTALL, Kind, Row};
-use crate::model::{BaseFacts, BlobDigest, PinnedPackage};
+use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
 use crate::ops::error::Error;
 use crate::ops::event::Event;
 use crate::ops::prepare::{Session, Target};
@@ -56,27 +56,56 @@ impl Session<'_> {
     ) -> Result<Arc<PackageSet>, Error> {
         let found = || {
             let state = BaseState::of(&base.facts)?;
-            let request = self.apk_request(packages, &state)?;
+            let request = self.apk_request(packages, &state.architecture, &state.digest)?;
+            let noted = format!("{} {}", state.architecture, state.digest);
+            if let Some(key) = self.apk_state_key(target)
+                && self.machine.store.note(&key).as_deref() != Some(noted.as_bytes())
+            {
+                self.machine.store.put_note(&key, noted.as_bytes())?;
+            }
             // Several images ask for the same.
             self.apk_sets.get(request.name(), || match self.pins.row(Kind::Packages, &request.name())? {
                 Some(row) => self.apk_pinned(&request, row),
-                None => self.apk_found(target, packages, &request, &state, &base.facts),
+                None => self.apk_found(target, packages, &request, &state),
             })
         };
         found().map_err(|error| error.at(&packages.site))
     }
 
-    fn apk_request(&self, packages: &ApkPackages, state: &BaseState) -> Result<ApkRequest, Error> {
+    /// Everything that decides which packages an image gets, where the lock says it and its base was read before.
+    pub(super) fn apk_identity(&self, target: &Target, packages: &ApkPackages) -> Option<String> {
+        let noted = String::from_utf8(self.machine.store.note(&self.apk_state_key(target)?)?).ok()?;
+        let (architecture, base) = noted.split_once(' ')?;
+        let request = self.apk_request(packages, architecture, base).ok()?;
+        let row = self.pins.row(Kind::Packages, &request.name()).ok()??;
+        let set = self.apk_pinned(&request, row).ok()?;
+        let line = |package: &PinnedPackage| format!("{} {}\n", package.name, package.digest);
+        Some(set.packages.iter().map(line).collect())
+    }
+
+    /// Where it is noted what stands for the base of a target.
+    fn apk_state_key(&self, target: &Target) -> Option<KeyDigest> {
+        let platform = target.task.platform;
+        let base = self.bases().identity(&target.spec, platform)?;
+        Some(KeyDigest::of(format!("imgpack packages of an Alpine base 1\n{platform}\n{base}").as_bytes()))
+    }
+
+    fn apk_request(
+        &self,
+        packages: &ApkPackages,
+        architecture: &str,
+        base: &str,
+    ) -> Result<ApkRequest, Error> {
         let asked = asked(packages)?;
         let repositories = packages.repositories.iter().map(|row| {
             let key = row.key.as_ref().map(|key| self.sources.digest(key)).transpose()?;
             Ok((Repository::location(row), key))
         });
         Ok(ApkRequest {
-            architecture: state.architecture.clone(),
+            architecture: architecture.to_owned(),
             install: asked.iter().map(ToString::to_string).collect(),
             repositories: repositories.collect::<Result<_, Error>>()?,
-            base: state.digest.clone(),
+            base: base.to_owned(),
         })
     }
 
@@ -110,9 +139,8 @@ impl Session<'_> {
         packages: &ApkPackages,
         request: &ApkRequest,
         state: &BaseState,
-        facts: &BaseFacts,
     ) -> Result<Arc<PackageSet>, Error> {
-        let repositories = self.apk_repositories(packages, state, facts)?;
+        let repositories = self.apk_repositories(packages, state)?;
         let indexes = parallel(self.machine.jobs, &repositories, |repository| {
             self.apk_index(repository, &state.architecture)
         });

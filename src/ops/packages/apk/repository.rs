@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::error::ApkPackageError;
 use super::state::BaseState;
 use crate::apk::{Package, PublicKey, read_index};
-use crate::model::{BaseFacts, BlobDigest};
+use crate::model::BlobDigest;
 use crate::ops::error::Error;
 use crate::ops::prepare::Session;
 use crate::registry::ArchiveFile;
@@ -55,7 +55,6 @@ impl Session<'_> {
         &self,
         packages: &ApkPackages,
         state: &BaseState,
-        _facts: &BaseFacts,
     ) -> Result<Vec<Repository>, Error> {
         let own = Arc::new(state.keys.clone());
         let of_base = state.repositories.iter().map(|address| Repository {
