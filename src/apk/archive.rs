@@ -119,6 +119,9 @@ pub enum ApkError {
     /// More than any real package.
     #[error("it has more than {0}")]
     TooMuch(&'static str),
+    /// It cannot be read.
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
     /// Its contents cannot be kept.
     #[error("cannot keep its contents")]
     Write(#[source] io::Error),

@@ -111,7 +111,8 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
         .map_err(|errors| errors.into_iter().map(InstallError::Script).collect::<Vec<_>>())?;
 
     let mut errors = Vec::new();
-    let (mut files, mut dropped, mut gone) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut files, mut dropped, mut gone) =
+        (Vec::<Vec<PackageFile>>::new(), BTreeSet::new(), BTreeSet::new());
     let mut directories = Directories::of(&database);
     for (pinned, facts) in *packages {
         let record = match record(pinned, facts, base, &accounts) {
@@ -135,7 +136,12 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
             } else {
                 if let Some(at) = owners.get(path) {
                     match overwrites(&database.packages[*at], &record) {
-                        Some(true) => drop(dropped.insert(path.to_owned())),
+                        Some(true) => {
+                            files
+                                .iter_mut()
+                                .for_each(|files| files.retain(|known| known.path != placed.path));
+                            dropped.insert(path.to_owned());
+                        }
                         Some(false) => continue,
                         None => {
                             errors.push(InstallError::Conflict {

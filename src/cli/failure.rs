@@ -76,6 +76,8 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
+        ErrorKind::Apk(_) => Exit::Usage,
         ErrorKind::Package(error) => match &**error {
             PackageError::Fetch { source, .. } => registry_exit(source),
             error if error.is_of_the_network() => Exit::Network,
@@ -187,6 +189,7 @@ fn hint(error: &Error) -> Option<String> {
             "leave one of the two packages out, with `exclude` where another one depends on it".to_owned(),
         ),
         ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
+        ErrorKind::Apk(error) => error.hint(),
         ErrorKind::Compose(error) => error.hint(),
         ErrorKind::Store(error) | ErrorKind::Pack(PackError::Store(error)) => error.hint(),
         ErrorKind::Archive(ArchiveError::Elsewhere { source, .. }) => elsewhere_hint(&**source),

@@ -20,7 +20,7 @@ use super::event::Task;
 use super::graph::GraphError;
 use super::merge::MergeError;
 use super::pack::PackError;
-use super::packages::PackageError;
+use super::packages::{ApkPackageError, PackageError};
 
 /// Why a command did not do all that was asked, with what it was about.
 #[derive(Debug)]
@@ -95,6 +95,9 @@ pub enum ErrorKind {
     /// What is wrong with a Debian package.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// Alpine packages.
+    #[error(transparent)]
+    Apk(Box<ApkPackageError>),
     /// Packages that cannot stand side by side; the first of them are told.
     #[error("{}", .0.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Packages(Vec<PackagesError>),
@@ -157,6 +160,12 @@ pub enum ErrorKind {
 impl<E: Into<ErrorKind>> From<E> for Error {
     fn from(error: E) -> Self {
         Self { tasks: Vec::new(), context: Vec::new(), kind: Box::new(error.into()) }
+    }
+}
+
+impl From<ApkPackageError> for ErrorKind {
+    fn from(error: ApkPackageError) -> Self {
+        Self::Apk(Box::new(error))
     }
 }
 

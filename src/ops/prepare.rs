@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::event::{Event, Phase, Task};
 use super::image_record::Recalled;
 use super::machine::Machine;
-use super::packages::{KnownPackages, PackageSet, Unpacked, place_packages};
+use super::packages::{ApkPlaces, KnownPackages, PackageSet, Unpacked, place_packages};
 use super::pins::Pins;
 use super::pulls::Pulls;
 use super::remote_sources::RemoteSources;
@@ -117,6 +117,12 @@ pub struct Session<'a> {
     pub(super) packages: KnownPackages,
     /// What packages hold.
     pub(super) unpacked: Slots<BlobDigest, Unpacked>,
+    /// Where Alpine packages are.
+    pub(super) apk_places: ApkPlaces,
+    /// Indexes of Alpine repositories by their addresses.
+    pub(super) apk_indexes: Slots<String, Arc<Vec<crate::apk::Package>>>,
+    /// Alpine packages by requests.
+    pub(super) apk_sets: Slots<String, Arc<PackageSet>>,
     pub(super) images: WorkspaceImages,
     /// How the running program looks; `None` where that is not known.
     pub(super) program: OnceLock<Option<String>>,
@@ -148,6 +154,9 @@ impl<'a> Session<'a> {
             pulls: Pulls::new(machine),
             packages: KnownPackages::default(),
             unpacked: Slots::default(),
+            apk_places: ApkPlaces::default(),
+            apk_indexes: Slots::default(),
+            apk_sets: Slots::default(),
             images: WorkspaceImages::default(),
             program: OnceLock::new(),
         }
@@ -272,7 +281,7 @@ impl<'a> Session<'a> {
             }
             self.machine.cancel.check()?;
             let packages = match self.package_set(target, base)? {
-                Some(set) => self.unpack(&set)?,
+                Some(set) => self.unpack(target, &set)?,
                 None => Vec::new(),
             };
             let bring =

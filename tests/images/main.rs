@@ -6,6 +6,8 @@
 //! what is needed. `UPDATE_GOLDEN=1` writes the expected digests anew.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alpine_packages;
+mod apk_repository;
 mod archives;
 mod built;
 mod composed;

@@ -1,28 +1,91 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write as _};
+use std::marker::PhantomData;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::apk::{ApkError, ApkFacts, read_apk};
 use crate::debian::{DebError, DebFacts, read_deb};
-use crate::model::Contents;
+use crate::elf::read_elf;
+use crate::model::{Contents, PackageFile, PackageFileKind};
 
-/// The files of a .deb, which are unpacked into one file without a name when the first of them is wanted.
-#[derive(Debug)]
-pub(super) struct DebContents {
-    deb: PathBuf,
-    folder: PathBuf,
-    unpacked: Mutex<Option<Arc<File>>>,
+/// How the packages of a distribution are packed.
+pub(super) trait PackageFormat: std::fmt::Debug + Send + Sync + 'static {
+    /// What one holds.
+    type Facts;
+    /// What can be wrong with one.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Reads one from end to end; the contents of its files go to `contents`.
+    fn read(package: &mut File, contents: &mut dyn io::Write) -> Result<Self::Facts, Self::Error>;
+
+    /// What could not be written.
+    fn unwritten(error: io::Error) -> Self::Error;
+
+    /// What could not be opened.
+    fn unread(error: io::Error) -> Self::Error;
 }
 
-impl DebContents {
-    /// Those of the file `deb`; unpacked on the file system of `folder`.
-    pub(super) fn new(deb: PathBuf, folder: &Path) -> Self {
-        Self { deb, folder: folder.to_owned(), unpacked: Mutex::default() }
+/// The format of .deb files.
+#[derive(Debug)]
+pub(super) struct Deb;
+
+impl PackageFormat for Deb {
+    type Facts = DebFacts;
+    type Error = DebError;
+
+    fn read(mut package: &mut File, contents: &mut dyn io::Write) -> Result<DebFacts, DebError> {
+        read_deb(&mut package, contents)
+    }
+
+    fn unwritten(error: io::Error) -> DebError {
+        DebError::Write(error)
+    }
+
+    fn unread(error: io::Error) -> DebError {
+        DebError::Read(error)
+    }
+}
+
+/// The format of .apk files.
+#[derive(Debug)]
+pub(super) struct Apk;
+
+impl PackageFormat for Apk {
+    type Facts = ApkFacts;
+    type Error = ApkError;
+
+    fn read(package: &mut File, contents: &mut dyn io::Write) -> Result<ApkFacts, ApkError> {
+        read_apk(package, contents)
+    }
+
+    fn unwritten(error: io::Error) -> ApkError {
+        ApkError::Write(error)
+    }
+
+    fn unread(error: io::Error) -> ApkError {
+        ApkError::Read(error)
+    }
+}
+
+/// The files of a package, which are unpacked into one file without a name when the first of them is wanted.
+#[derive(Debug)]
+pub(super) struct PackageContents<F> {
+    package: PathBuf,
+    folder: PathBuf,
+    unpacked: Mutex<Option<Arc<File>>>,
+    format: PhantomData<F>,
+}
+
+impl<F: PackageFormat> PackageContents<F> {
+    /// Those of the file `package`; unpacked on the file system of `folder`.
+    pub(super) fn new(package: PathBuf, folder: &Path) -> Self {
+        Self { package, folder: folder.to_owned(), unpacked: Mutex::default(), format: PhantomData }
     }
 
     /// Reads the package and keeps what it unpacks.
-    pub(super) fn read(&self) -> Result<DebFacts, DebError> {
+    pub(super) fn read(&self) -> Result<F::Facts, F::Error> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, facts) = self.unpack()?;
         *unpacked = Some(file);
@@ -41,18 +104,34 @@ impl DebContents {
         Ok(Slice { file, offset, length, position: 0 })
     }
 
-    fn unpack(&self) -> Result<(Arc<File>, DebFacts), DebError> {
-        let mut deb = File::open(&self.deb).map_err(DebError::Read)?;
-        let spill = tempfile::tempfile_in(&self.folder).map_err(DebError::Write)?;
+    /// Looks at the files that are ELF files.
+    pub(super) fn add_elf<'f>(&self, files: impl Iterator<Item = &'f mut PackageFile>) -> io::Result<()> {
+        for file in files {
+            if let PackageFileKind::File { size, offset, .. } = &file.kind
+                && *size >= 64
+            {
+                let mut magic = [0; 4];
+                self.slice(*offset, 4)?.read_exact(&mut magic)?;
+                if magic == *b"\x7fELF" {
+                    file.elf = read_elf(&mut self.slice(*offset, *size)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unpack(&self) -> Result<(Arc<File>, F::Facts), F::Error> {
+        let mut package = File::open(&self.package).map_err(F::unread)?;
+        let spill = tempfile::tempfile_in(&self.folder).map_err(F::unwritten)?;
         let mut spill = BufWriter::with_capacity(256 << 10, spill);
-        let facts = read_deb(&mut deb, &mut spill)?;
-        spill.flush().map_err(DebError::Write)?;
-        let file = spill.into_inner().map_err(|error| DebError::Write(error.into_error()))?;
+        let facts = F::read(&mut package, &mut spill)?;
+        spill.flush().map_err(F::unwritten)?;
+        let file = spill.into_inner().map_err(|error| F::unwritten(error.into_error()))?;
         Ok((Arc::new(file), facts))
     }
 }
 
-impl Contents for DebContents {
+impl<F: PackageFormat> Contents for PackageContents<F> {
     fn open(&self, offset: u64, length: u64) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(self.slice(offset, length)?))
     }
@@ -116,7 +195,7 @@ mod tests {
         bytes
     }
 
-    fn text(contents: &DebContents, offset: u64, length: u64) -> io::Result<String> {
+    fn text(contents: &PackageContents<Deb>, offset: u64, length: u64) -> io::Result<String> {
         let mut text = String::new();
         contents.open(offset, length)?.read_to_string(&mut text).map(|_| text)
     }
@@ -125,7 +204,7 @@ mod tests {
     fn a_package_is_unpacked_once_and_only_when_it_is_wanted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.deb");
-        let contents = DebContents::new(path.clone(), folder.path());
+        let contents = PackageContents::<Deb>::new(path.clone(), folder.path());
         std::fs::write(&path, deb(b"hello")).unwrap();
         assert_eq!(text(&contents, 0, 5).unwrap(), "hello");
         // What was unpacked has no name, and stays though the package goes.
@@ -139,7 +218,7 @@ mod tests {
         assert_eq!(rest, "lo");
         assert!(slice.seek(SeekFrom::Current(-9)).is_err());
 
-        let gone = DebContents::new(path, folder.path());
+        let gone = PackageContents::<Deb>::new(path, folder.path());
         let error = text(&gone, 0, 5).unwrap_err();
         assert_eq!(error.to_string(), "cannot read it");
         assert!(error.into_inner().is_some_and(|error| error.source().is_some()));

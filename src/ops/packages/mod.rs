@@ -1,5 +1,6 @@
 //! Packages of distributions: which ones an image gets, where their files are, and what they hold.
 
+mod apk;
 mod archive;
 mod contents;
 mod debian;
@@ -15,6 +16,8 @@ mod unpack;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+pub use apk::ApkPackageError;
+pub(super) use apk::ApkPlaces;
 pub use error::PackageError;
 pub use place::{PlacedPackages, place_packages};
 
@@ -22,6 +25,7 @@ use super::error::Error;
 use super::error::ErrorKind;
 use super::prepare::{Session, Target};
 use super::slots::Slots;
+use crate::apk::ApkFacts;
 use crate::base::BaseImage;
 use crate::debian::{DebFacts, Index};
 use crate::model::{BlobDigest, Contents, PackageFile, PinnedPackage};
@@ -69,13 +73,16 @@ pub struct Unpacked {
 pub enum PackageFacts {
     /// A .deb.
     Deb(DebFacts),
+    /// An .apk.
+    Apk(ApkFacts),
 }
 
 impl PackageFacts {
-    /// Its files, in bytewise order of their paths.
-    pub fn files(&self) -> &[PackageFile] {
+    /// Its files.
+    pub fn files(&self) -> Vec<&PackageFile> {
         match self {
-            Self::Deb(deb) => &deb.files,
+            Self::Deb(deb) => deb.files.iter().collect(),
+            Self::Apk(apk) => apk.files.iter().map(|file| &file.file).collect(),
         }
     }
 }
@@ -87,7 +94,7 @@ impl Session<'_> {
         match &target.spec.packages {
             None => Some(String::new()),
             Some(Packages::Debian(packages)) => self.debian_identity(target, packages),
-            Some(Packages::Apk(_)) => None,
+            Some(Packages::Apk(packages)) => self.apk_identity(target, packages),
         }
     }
 
@@ -100,7 +107,15 @@ impl Session<'_> {
         match &target.spec.packages {
             None => Ok(None),
             Some(Packages::Debian(packages)) => self.debian_set(target, packages, base).map(Some),
-            Some(Packages::Apk(_)) => Err(Error::usage("packages.apk is not in this version of imgpack yet")),
+            Some(Packages::Apk(packages)) => self.apk_set(target, packages, base).map(Some),
+        }
+    }
+
+    /// What the packages of an image hold.
+    pub(super) fn unpack(&self, target: &Target, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+        match &target.spec.packages {
+            Some(Packages::Apk(packages)) => self.unpack_apks(packages, set),
+            _ => self.unpack_debs(set),
         }
     }
 }

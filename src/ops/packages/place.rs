@@ -1,5 +1,6 @@
 use std::io::{self, Read as _};
 
+use super::apk::place_apks;
 use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
 use crate::debian::{DebFacts, Documentation, Installation, effects, merge_packages};
@@ -28,11 +29,16 @@ pub fn place_packages(
     base: &BaseFacts,
     bring: &dyn Fn(&PinnedPackage) -> Result<(), Error>,
 ) -> Result<PlacedPackages, Error> {
-    let Some(Packages::Debian(spec)) = spec else { return Ok(PlacedPackages::default()) };
+    let spec = match spec {
+        None => return Ok(PlacedPackages::default()),
+        Some(Packages::Apk(spec)) => return place_apks(spec, packages, base),
+        Some(Packages::Debian(spec)) => spec,
+    };
     let facts: Vec<&DebFacts> = packages
         .iter()
-        .map(|package| match &*package.facts {
-            PackageFacts::Deb(facts) => facts,
+        .filter_map(|package| match &*package.facts {
+            PackageFacts::Deb(facts) => Some(facts),
+            PackageFacts::Apk(_) => None,
         })
         .collect();
     let names = packages.iter().map(|package| package.pinned.name.as_str());

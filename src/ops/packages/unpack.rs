@@ -1,13 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use super::contents::DebContents;
+use super::contents::{Deb, PackageContents};
 use super::{PackageFacts, PackageSet, Unpacked};
 use crate::debian::{DebError, DebFacts};
-use crate::elf::read_elf;
 use crate::key::Key;
-use crate::model::{BlobDigest, Content, EntryKind, KeyDigest, PackageFileKind, PinnedPackage};
+use crate::model::{BlobDigest, Content, EntryKind, KeyDigest, PinnedPackage};
 use crate::ops::assemble::PlannedImage;
 use crate::ops::error::Error;
 use crate::ops::pack::stored_layer;
@@ -21,7 +19,7 @@ const REVISION: &str = "1";
 impl Session<'_> {
     /// What packages hold, in their order. What a package holds is noted: of one that was read once the file is only
     /// wanted when a layer is made of it.
-    pub(in crate::ops) fn unpack(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
+    pub(super) fn unpack_debs(&self, set: &PackageSet) -> Result<Vec<Unpacked>, Error> {
         let noted = parallel(self.machine.jobs, &set.packages, |package| {
             self.machine.cancel.check()?;
             Ok::<_, Error>(self.noted_deb(package))
@@ -84,19 +82,19 @@ impl Session<'_> {
         };
         let contents = self.contents_of(package);
         let mut facts = contents.read().map_err(about)?;
-        add_elf(&mut facts, &contents).map_err(|error| about(DebError::Read(error)))?;
+        contents.add_elf(facts.files.iter_mut()).map_err(|error| about(DebError::Read(error)))?;
         let bytes = serde_json::to_vec(&facts).map_err(|error| Error::bug(error.to_string()))?;
         self.machine.store.put_note(&facts_key(package), &bytes)?;
         Ok(unpacked(package, facts, contents))
     }
 
-    fn contents_of(&self, package: &PinnedPackage) -> DebContents {
+    fn contents_of(&self, package: &PinnedPackage) -> PackageContents<Deb> {
         let store = self.machine.store;
-        DebContents::new(store.blob_path(&package.digest), &store.tmp())
+        PackageContents::new(store.blob_path(&package.digest), &store.tmp())
     }
 }
 
-fn unpacked(package: &PinnedPackage, facts: DebFacts, contents: DebContents) -> Unpacked {
+fn unpacked(package: &PinnedPackage, facts: DebFacts, contents: PackageContents<Deb>) -> Unpacked {
     let facts = Arc::new(PackageFacts::Deb(facts));
     Unpacked { pinned: package.clone(), facts, contents: Arc::new(contents) }
 }
@@ -106,20 +104,4 @@ fn facts_key(package: &PinnedPackage) -> KeyDigest {
     key.clear("revision", REVISION);
     key.digest_of("package", &package.digest.0);
     key.digest()
-}
-
-/// Looks at the files that are ELF files.
-fn add_elf(facts: &mut DebFacts, contents: &DebContents) -> io::Result<()> {
-    for file in &mut facts.files {
-        if let PackageFileKind::File { size, offset, .. } = &file.kind
-            && *size >= 64
-        {
-            let mut magic = [0; 4];
-            contents.slice(*offset, 4)?.read_exact(&mut magic)?;
-            if magic == *b"\x7fELF" {
-                file.elf = read_elf(&mut contents.slice(*offset, *size)?)?;
-            }
-        }
-    }
-    Ok(())
 }

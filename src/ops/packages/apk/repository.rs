@@ -1,0 +1,131 @@
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::error::ApkPackageError;
+use super::state::BaseState;
+use crate::apk::{Package, PublicKey, read_index};
+use crate::model::BlobDigest;
+use crate::ops::error::Error;
+use crate::ops::prepare::Session;
+use crate::registry::ArchiveFile;
+use crate::spec::{ApkLocation, ApkPackages, ApkRepository, SourcePath};
+use crate::system::fs;
+
+/// Longest index in bytes: ten times that of Alpine's largest.
+const INDEX_LIMIT: u64 = 32 << 20;
+/// Longest public key in bytes.
+const KEY_LIMIT: u64 = 64 << 10;
+
+/// A repository of Alpine packages.
+#[derive(Debug, Clone)]
+pub(super) struct Repository {
+    /// Its name in locks and messages: its address, or its directory.
+    pub(super) name: String,
+    /// Where it is, where that is a directory of the workspace.
+    directory: Option<SourcePath>,
+    /// Who may sign it.
+    keys: Arc<Vec<PublicKey>>,
+}
+
+impl Repository {
+    /// How the spec says where it is.
+    pub(super) fn location(row: &ApkRepository) -> String {
+        match &row.from {
+            ApkLocation::Url(url) => url.trim_end_matches('/').to_owned(),
+            ApkLocation::Directory(path) => path.path.clone(),
+        }
+    }
+
+    /// The address of a file, with the folder of the architecture.
+    pub(super) fn address(&self, file: &str) -> String {
+        format!("{}/{file}", self.name)
+    }
+
+    /// A file of a directory of the workspace.
+    pub(super) fn source(&self, file: &str) -> Option<SourcePath> {
+        let directory = self.directory.as_ref()?;
+        let path = format!("{}/{file}", directory.path);
+        Some(SourcePath { path, ..directory.clone() })
+    }
+}
+
+impl Session<'_> {
+    /// The base's repositories, and those of the spec.
+    pub(super) fn apk_repositories(
+        &self,
+        packages: &ApkPackages,
+        state: &BaseState,
+    ) -> Result<Vec<Repository>, Error> {
+        let own = Arc::new(state.keys.clone());
+        let of_base = state.repositories.iter().map(|address| Repository {
+            name: address.clone(),
+            directory: None,
+            keys: Arc::clone(&own),
+        });
+        let mut found = Vec::new();
+        for row in &packages.repositories {
+            let mut keys = state.keys.clone();
+            if let Some(key) = &row.key {
+                keys.push(self.apk_key(key)?);
+            }
+            let directory = match &row.from {
+                ApkLocation::Directory(path) => Some(path.clone()),
+                ApkLocation::Url(_) => None,
+            };
+            found.push(Repository { name: Repository::location(row), directory, keys: Arc::new(keys) });
+        }
+        // What the spec adds goes before what the base has, of equal versions.
+        found.extend(of_base);
+        if found.is_empty() { Err(ApkPackageError::NoRepository.into()) } else { Ok(found) }
+    }
+
+    fn apk_key(&self, key: &SourcePath) -> Result<PublicKey, Error> {
+        let mut text = String::new();
+        let file = fs::open(&self.sources.located(key)?)?;
+        let name = key.path.rsplit('/').next().unwrap_or_default();
+        let read = file.take(KEY_LIMIT).read_to_string(&mut text);
+        let parsed = match read {
+            Ok(_) => PublicKey::parse(name, &text),
+            Err(_) => PublicKey::parse(name, ""),
+        };
+        parsed.map_err(|source| Error::from(ApkPackageError::Key(source)).at(&key.site))
+    }
+
+    /// The packages of a repository for an architecture.
+    pub(super) fn apk_index(
+        &self,
+        repository: &Repository,
+        architecture: &str,
+    ) -> Result<Arc<Vec<Package>>, Error> {
+        self.machine.cancel.check()?;
+        let file = format!("{architecture}/APKINDEX.tar.gz");
+        let address = repository.address(&file);
+        self.apk_indexes.get(address.clone(), || {
+            let mut bytes = Vec::new();
+            match repository.source(&file) {
+                Some(path) => {
+                    let file = fs::open(&self.sources.located(&path)?)?;
+                    let read = file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes);
+                    read.map_err(|source| ApkPackageError::Read { path: path.path.clone(), source })?;
+                    if bytes.len() as u64 > INDEX_LIMIT {
+                        return Err(ApkPackageError::TooLong { path: path.path, limit: INDEX_LIMIT }.into());
+                    }
+                }
+                None => {
+                    let wanted =
+                        ArchiveFile { address: &address, expected: None, limit: INDEX_LIMIT, proxy: None };
+                    let fetched = self.machine.registry.archive_file(&wanted, &mut bytes);
+                    fetched
+                        .map_err(|source| ApkPackageError::Fetch { what: "the index".to_owned(), source })?;
+                }
+            }
+            let digest = BlobDigest::of(&bytes);
+            let index = read_index(&bytes, &repository.keys);
+            let index = index.map_err(|source| ApkPackageError::Index {
+                address: format!("{address} ({digest})"),
+                source,
+            })?;
+            Ok(Arc::new(index))
+        })
+    }
+}
