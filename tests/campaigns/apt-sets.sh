@@ -181,7 +181,7 @@ choose_sets() { # directory
   } | awk -v every="$every" 'NR % every == 0' >"$1/sets"
 }
 
-asked() { # directory: what apt would fetch, a line for each set
+ask() { # directory: what apt would fetch, a line for each set
   local set
   while read -r set; do
     # shellcheck disable=SC2086
@@ -199,10 +199,10 @@ for target in "${targets[@]}"; do
   suite=${target%:*} architecture=${target#*:} directory=$work/${target/:/-}
   prepare "$suite" "$architecture"
   choose_sets "$directory"
-  [ -s "$directory/apt" ] && [ "$directory/apt" -nt "$directory/sets.asked" ] && cmp -s "$directory/sets" "$directory/sets.asked" || {
-    cp "$directory/sets" "$directory/sets.asked"
-    asked "$directory"
-  }
+  if ! cmp -s "$directory/sets" "$directory/asked"; then
+    ask "$directory"
+    cp "$directory/sets" "$directory/asked"
+  fi
   APT_SETS=$directory "$cargo" test -q --test debian -- --nocapture 2>&1 | grep 'packages read' | sed "s/^/$suite $architecture: /"
   paste -d '\t' "$directory/sets" "$directory/apt" "$directory/chosen" | awk -F '\t' -v target="$suite $architecture" -v differences="$directory/differences" '
     function list(text, into,   parts, i, n) { delete into; n = split(text, parts, " "); for (i = 1; i <= n; i++) into[parts[i]] }

@@ -450,17 +450,62 @@ fn repositories_of_others_are_believed_by_their_keys() {
 
 #[test]
 fn packages_that_do_not_go_together_are_told_at_their_place() {
-    let (mut env, mirror) = with_tool();
+    let (mut env, mut mirror) = with_tool();
     app(&env, "install: [nothing]");
     let mut text = fails(&mut env, 2, "nothing");
+    mirror.publish(
+        "bookworm",
+        &[
+            Deb::new("tool", "1.0-1").depends("libtool (>= 2)"),
+            Deb::new("libtool", "1:1.2-3").field("Breaks", "other (<< 4)"),
+            Deb::new("other", "3"),
+        ],
+    );
+    app(&env, "install: [tool, other]");
+    text += &fails(&mut env, 2, "conflict");
+    app(&env, "install: [tool=2, other]");
+    text += &fails(&mut env, 2, "version");
     mirror.remove("trixie-updates");
     env.spec("app", "base: scratch\npackages: { debian: { suite: trixie, install: [tool] } }\n");
     text += &fails(&mut env, 4, "updates");
     assert_snapshot!(text, @r"
     error: app (linux/amd64): buildspecs/app.yaml:2:21: cannot choose packages of bookworm for amd64
       because: no repository has a package nothing
+    error: app (linux/amd64): buildspecs/app.yaml:2:21: cannot choose packages of bookworm for amd64
+      because: other and tool cannot be installed together
+      because: tool 1.0-1 needs libtool (>= 2)
+      because: libtool 1:1.2-3 breaks other (<< 4)
+    hint: choose others, or leave out with `exclude` what the image can do without
+    error: app (linux/amd64): buildspecs/app.yaml:2:21: cannot choose packages of bookworm for amd64
+      because: no repository has tool in version 2
+    hint: there is 1.0-1
     error: app (linux/amd64): buildspecs/app.yaml:2:21: cannot fetch the state of trixie-updates
       because: http://deb.debian.org/debian/dists/trixie-updates/InRelease was answered with 404
     hint: `mirrors: { debian: […] }` in imgpack.yaml names another mirror
     ");
+}
+
+#[test]
+fn what_the_base_has_is_kept_unless_it_is_too_old() {
+    let (env, _mirror) = with_tool();
+    let status = "Package: libtool\\nStatus: install ok installed\\nArchitecture: amd64\\nVersion: 1:1.0-1\\n\\n\
+        Package: data\\nStatus: install ok installed\\nArchitecture: all\\nVersion: 6\\n";
+    env.spec(
+        "base",
+        &format!("base: scratch\nfiles: [{{ to: /var/lib/dpkg/status, text: \"{status}\" }}]\n"),
+    );
+    env.succeeds(&["build", "base", "--platform", "linux/amd64", "--output", "oci:base-image"]);
+    let on_base = |install: &str| {
+        let packages = format!(
+            "packages: {{ debian: {{ suite: bookworm, install: [{install}] }} }}\nplatforms: [linux/amd64]\n"
+        );
+        env.spec("app", &format!("base: oci:../base-image\n{packages}"));
+        env.succeeds(&["build", "app"]).stderr
+    };
+    let said = on_base("tool");
+    assert!(!said.contains("takes the place"), "{said}");
+    let said = on_base("tool, data=7");
+    let note =
+        "note: data 7 takes the place of the base's 6, whose files stay where the new one has others\n";
+    assert!(said.contains(note), "{said}");
 }

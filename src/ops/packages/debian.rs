@@ -10,7 +10,7 @@ use super::fetch::Place;
 use super::release::{KnownRelease, compact};
 use super::request::{DebianRequest, database, installed};
 use crate::base::BaseImage;
-use crate::debian::{Index, Installed, Keyring, Request, is_below, solve};
+use crate::debian::{Chosen, Index, Installed, Keyring, Request, is_below, solve};
 use crate::lock::{DIGEST, INSTALL, Kind, RELEASE, Row};
 use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
 use crate::ops::error::Error;
@@ -239,7 +239,16 @@ impl Session<'_> {
                 architecture: request.architecture.clone(),
                 source,
             })?;
-            let place = |chosen: crate::debian::Chosen| {
+            for Chosen { package, replaces, .. } in &solution.packages {
+                if let Some(old) = replaces {
+                    let note = format!(
+                        "{} {} takes the place of the base's {old}, whose files stay where the new one has others",
+                        package.name, package.version
+                    );
+                    self.packages.tell_once(self.machine, &note);
+                }
+            }
+            let place = |chosen: Chosen| {
                 let known = owners.get(chosen.index).and_then(|owner| releases.get(*owner));
                 let known = known.ok_or_else(|| Error::bug("a package of no repository"))?;
                 Ok(SolvedPackage {
