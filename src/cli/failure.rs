@@ -97,12 +97,19 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Io(_) => Exit::Machine,
         ErrorKind::Gone { .. } | ErrorKind::Merge(MergeError::Gone { .. }) => Exit::Network,
         ErrorKind::Registry(error) => registry_exit(error),
-        ErrorKind::Deb(DebError::Read(_) | DebError::Write(_)) => Exit::Machine,
-        ErrorKind::Merge(_) | ErrorKind::Deb(_) => Exit::Usage,
+        ErrorKind::Deb(error) => deb_exit(error),
+        ErrorKind::Merge(_) => Exit::Usage,
         ErrorKind::Cancelled(_) => Exit::Interrupted,
         ErrorKind::BuiltIn(_) | ErrorKind::Component(_) | ErrorKind::Bug(_) | ErrorKind::Shared(_) => {
             Exit::Bug
         }
+    }
+}
+
+fn deb_exit(error: &DebError) -> Exit {
+    match error {
+        DebError::Read(_) | DebError::Write(_) => Exit::Machine,
+        _ => Exit::Usage,
     }
 }
 

@@ -144,12 +144,11 @@ fn follow_links(
                 PackageFileKind::Directory => facts.resolve(&file.path),
                 _ => facts.resolve_parents(&file.path),
             };
-            match found {
-                Some(path) => file.path = merged(&path, base).unwrap_or(path),
-                None => {
-                    let package = (*package).to_owned();
-                    errors.push(MergeError::Circle { path: file.path.clone(), package });
-                }
+            if let Some(path) = found {
+                file.path = merged(&path, base).unwrap_or(path);
+            } else {
+                let package = (*package).to_owned();
+                errors.push(MergeError::Circle { path: file.path.clone(), package });
             }
         }
     }

@@ -165,7 +165,7 @@ pub fn plan_image(
         composed.entries.insert(link).map_err(crate::plan::LayerError::from)?;
     }
     if composed.title.is_empty() {
-        composed.title = "the merged /usr".to_owned();
+        "the merged /usr".clone_into(&mut composed.title);
     }
     parts.push(composed);
 

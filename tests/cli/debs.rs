@@ -75,7 +75,7 @@ fn tree(tar: impl Read) -> (Tree, BTreeSet<BTreeSet<String>>) {
         };
         let path = name(&entry.path_bytes());
         let header = entry.header().clone();
-        let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned).unwrap_or_default();
         let what = match header.entry_type() {
             tar::EntryType::Directory => "directory".to_owned(),
             tar::EntryType::Symlink => format!("-> {}", String::from_utf8(link).unwrap()),

@@ -167,7 +167,7 @@ fn planning_needs_no_package() {
         let asked = mirror.asked();
         asked
             .iter()
-            .filter(|address| address.ends_with(".deb"))
+            .filter(|address| address.rsplit('.').next() == Some("deb"))
             .map(|address| address.rsplit('/').next().unwrap().to_owned())
             .collect::<Vec<_>>()
     };

@@ -276,8 +276,9 @@ fn a_file_that_unpacks_to_much_more_is_refused() {
     header.set_cksum();
     let mut packed = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     packed.write_all(header.as_bytes()).unwrap();
+    let zeros = vec![0; 1 << 20];
     for _ in 0..200 {
-        packed.write_all(&[0; 1 << 20]).unwrap();
+        packed.write_all(&zeros).unwrap();
     }
     let packed = packed.finish().unwrap();
     let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control()), ("data.tar.zst", &packed)]);
@@ -295,17 +296,21 @@ fn a_file_that_unpacks_to_much_more_is_refused() {
     let zeros = zstd_of(&vec![0; 80 << 20]);
     let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control()), ("data.tar.zst", &zeros)]);
     assert!(read(&bytes).unwrap_err().starts_with("its data.tar unpacks to more than "));
+}
 
-    // A disk without space is told as such.
-    struct Full;
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
     }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_without_space_is_told_as_such() {
     let whole = deb(&tar(&[("./a", Row::File(b"x"))]));
     let error = read_deb(&mut &*whole, &mut Full).unwrap_err();
     assert!(
