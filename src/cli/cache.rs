@@ -95,6 +95,7 @@ fn meaning(kind: Kind) -> &'static str {
         Kind::Layers => "layers of images, compressed",
         Kind::Programs => "what builders made",
         Kind::Bases => "layers of bases",
+        Kind::Packages => "packages of distributions",
         Kind::Documents => "manifests, configs, indexes",
         Kind::Records => "what was made from what",
         Kind::Dependencies => "cargo's target directories",

@@ -61,10 +61,8 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
         machine.cancel.check()?;
         let said = |field| row.get(field).cloned().unwrap_or_default();
         Ok(match kind {
-            // Of a file nothing is known before it is there.
-            Kind::File => None,
-            // Asked together, below.
-            Kind::Package | Kind::Packages => None,
+            // Of a file nothing is known before it is there; packages are asked together, below.
+            Kind::File | Kind::Package | Kind::Packages => None,
             Kind::Image => {
                 let pinned = said(DIGEST);
                 let now = image(machine, name, &pinned)?;

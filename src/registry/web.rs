@@ -146,6 +146,15 @@ impl FileError {
     }
 }
 
+/// By which rules a file is fetched.
+#[derive(Debug, Clone, Copy)]
+enum FileKind<'a> {
+    /// Those for any address.
+    Any,
+    /// Those for archives of packages, by way of this proxy or of the environment's.
+    OfArchive { proxy: Option<&'a str> },
+}
+
 /// A file on its way: what came so far is hashed and counted.
 struct Arriving<'a> {
     /// What messages show.
@@ -156,8 +165,7 @@ struct Arriving<'a> {
     written: u64,
     expected: Option<BlobDigest>,
     limit: u64,
-    /// Where it is of an archive: by way of which proxy.
-    archive: Option<Option<&'a str>>,
+    kind: FileKind<'a>,
     /// What tells this content from another of the same address (RFC 9110, 8.8): a strong ETag, or a time.
     validator: Option<String>,
 }
@@ -213,7 +221,7 @@ impl Http {
             written: 0,
             expected,
             limit: LARGEST,
-            archive: None,
+            kind: FileKind::Any,
             validator: None,
         };
         self.bring_file(arriving).await
@@ -229,7 +237,7 @@ impl Http {
         let wrong = |reason| FileError::Address { address: shown(address), reason };
         let url = Url::parse(address).map_err(|_| wrong("that cannot be read"))?;
         address::check_content(&url).map_err(wrong)?;
-        let (hasher, archive) = (Hasher::new(), Some(proxy));
+        let (hasher, kind) = (Hasher::new(), FileKind::OfArchive { proxy });
         self.bring_file(Arriving {
             address,
             url,
@@ -238,7 +246,7 @@ impl Http {
             written: 0,
             expected,
             limit,
-            archive,
+            kind,
             validator: None,
         })
         .await
@@ -320,9 +328,9 @@ impl Http {
         let address = || arriving.address.to_owned();
         let mut url = arriving.url.clone();
         for _ in 0..=HOPS {
-            let client = match arriving.archive {
-                None => self.clients.for_url(&url),
-                Some(proxy) => self.clients.for_archive(&url, proxy),
+            let client = match arriving.kind {
+                FileKind::Any => self.clients.for_url(&url),
+                FileKind::OfArchive { proxy } => self.clients.for_archive(&url, proxy),
             };
             let client = client
                 .map_err(|error| FileError::Unreachable { address: address(), source: deepest(&error) })?;
@@ -344,9 +352,11 @@ impl Http {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let location = location.ok_or_else(|| arriving.protocol("a redirect leads nowhere"))?;
             let floors = &self.clients.floors;
-            let followed = match arriving.archive {
-                None => address::follow(&arriving.url, &url, location, floors).await,
-                Some(_) => address::follow_content(&arriving.url, &url, location, floors).await,
+            let followed = match arriving.kind {
+                FileKind::Any => address::follow(&arriving.url, &url, location, floors).await,
+                FileKind::OfArchive { .. } => {
+                    address::follow_content(&arriving.url, &url, location, floors).await
+                }
             };
             url = followed.map_err(|(to, reason)| FileError::Redirect { address: address(), to, reason })?;
         }

@@ -1,7 +1,7 @@
 //! The configuration of this host's apt, as texts.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What apt reads of its folder (apt.conf(5), sources.list(5)), in its order. What is not there or cannot be read is left
 /// out: it only says where else something may be.
@@ -21,21 +21,21 @@ const LARGEST: u64 = 1 << 20;
 impl AptFiles {
     /// Reads the folder, `/etc/apt`.
     pub fn read(folder: &Path) -> Self {
-        let mut settings =
-            all(&folder.join("apt.conf.d"), &|name| name.ends_with(".conf") || !name.contains('.'));
+        let mut settings = all(&folder.join("apt.conf.d"), &["conf", ""]);
         settings.extend(text(&folder.join("apt.conf")));
         let mut lists: Vec<String> = text(&folder.join("sources.list")).into_iter().collect();
         let sources = folder.join("sources.list.d");
-        lists.extend(all(&sources, &|name| name.ends_with(".list")));
-        Self { settings, lists, deb822: all(&sources, &|name| name.ends_with(".sources")) }
+        lists.extend(all(&sources, &["list"]));
+        Self { settings, lists, deb822: all(&sources, &["sources"]) }
     }
 }
 
-fn all(folder: &Path, takes: &dyn Fn(&str) -> bool) -> Vec<String> {
+/// The files whose names have one of these extensions, in the order of their names.
+fn all(folder: &Path, extensions: &[&str]) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let taken = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(takes));
+    let is_taken =
+        |path: &PathBuf| extensions.iter().any(|known| *known == path.extension().unwrap_or_default());
+    let taken = entries.map(|entry| entry.path()).filter(is_taken);
     let mut paths: Vec<_> = taken.collect();
     paths.sort();
     paths.iter().filter_map(|path| text(path)).collect()

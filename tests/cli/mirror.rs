@@ -127,7 +127,8 @@ fn ar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-fn tar(files: &[(String, Vec<u8>, u32)]) -> Vec<u8> {
+/// A tar of files, by path, content and mode, with all their directories.
+pub(crate) fn tar(files: &[(String, Vec<u8>, u32)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut directories = BTreeSet::from(["./".to_owned()]);
     for (path, ..) in files {
@@ -300,6 +301,7 @@ impl Mirror {
         let suites = self.published.entry((archive.to_owned(), suite.to_owned())).or_default();
         suites.insert(component.to_owned(), debs.to_vec());
         let components = suites.clone();
+        let by_hash = if self.by_hash { "yes" } else { "no" };
         let folder = if component.is_empty() {
             suite.trim_matches(['.', '/']).to_owned() + if suite == "./" { "" } else { "/" }
         } else {
@@ -348,9 +350,7 @@ impl Mirror {
         let release = format!(
             "Origin: Test\nSuite: {suite}-test\nCodename: {suite}\nDate: {}\n{}Acquire-By-Hash: {}\nArchitectures: all amd64 arm64\n\
              No-Support-for-Architecture-all: Packages\nSHA256:\n{listed}",
-            self.date,
-            self.lines,
-            if self.by_hash { "yes" } else { "no" }
+            self.date, self.lines, by_hash
         );
         put.push((format!("{folder}InRelease"), key.sign(&release).into_bytes()));
         for (path, bytes) in put {

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use crate::env::{Env, without_digests};
 use crate::fake::Reply;
-use crate::mirror::{DAY, DEBIAN, Deb, Mirror, SECURITY, SigningKey};
+use crate::mirror::{DAY, DEBIAN, Deb, Mirror, SECURITY, SigningKey, tar};
 
 const LOCK: &str = "imgpack.lock";
 
@@ -79,7 +79,7 @@ fn packages_are_pinned_by_what_was_asked_for() {
     packages debian/bookworm/amd64/[request] request tool
     ");
     let asked = mirror.asked();
-    assert!(!asked.iter().any(|address| address.ends_with(".deb")), "{asked:#?}");
+    assert!(!asked.iter().any(|address| address.contains("/pool/")), "{asked:#?}");
     // What is pinned is asked of nobody; the other platform has packages of its own, but for those of all.
     env.succeeds(&["lock", "--platform", "linux/amd64"]);
     assert_eq!(mirror.asked(), asked);
@@ -94,7 +94,7 @@ fn a_locked_build_needs_the_store_alone() {
     env.succeeds(&["lock"]);
     let built = env.succeeds(&["build", "--locked"]);
     let asked = mirror.asked();
-    let debs = asked.iter().filter(|address| address.ends_with(".deb")).count();
+    let debs = asked.iter().filter(|address| address.contains("/pool/")).count();
     assert_eq!(debs, 5, "{asked:#?}");
     // With another order of words it is the same; a plan is made anew.
     app(&env, "install: [tool, libtool], exclude: []");
@@ -209,6 +209,58 @@ fn what_a_lock_does_not_have() {
     error: app (linux/amd64): buildspecs/app.yaml:2:21: imgpack.lock: `packages debian/bookworm/amd64/[request]` names libtool=1:1.2-3, of which there is no row that can be used
     hint: `imgpack lock --upgrade f098afd109b7` finds them anew
     ");
+}
+
+#[test]
+fn holes_in_a_lock_are_filled_as_the_hint_says() {
+    let (env, _mirror) = with_tool();
+    env.succeeds(&["lock"]);
+    let locked = lock_of(&env);
+    let holes: Vec<&str> = locked.lines().filter(|line| !line.contains("amd64/libtool=1:1.2-3 ")).collect();
+    env.file(LOCK, holes.join("\n"));
+    let hint = env.fails(2, &["lock", "--quiet"]);
+    let request = hint.split("--upgrade ").nth(1).unwrap().split('`').next().unwrap();
+    env.succeeds(&["lock", "--upgrade", request]);
+    assert_eq!(lock_of(&env), locked);
+}
+
+#[test]
+fn an_archive_without_addresses_by_digest() {
+    let mut env = Env::new();
+    let mut mirror = Mirror::start(&mut env).without_by_hash();
+    mirror.publish("bookworm", &tool());
+    app(&env, "install: [tool]");
+    env.succeeds(&["lock"]);
+    let asked = mirror.asked();
+    assert!(asked.contains(&format!("{DEBIAN}/dists/bookworm/main/binary-arm64/Packages.xz")), "{asked:#?}");
+}
+
+#[test]
+fn what_the_base_has_is_not_installed_again() {
+    let (env, _mirror) = with_tool();
+    let row =
+        |version: &str| format!("Package: libtool\nVersion: {version}\nArchitecture: amd64\n").into_bytes();
+    let base = |path: &str, content: Vec<u8>| {
+        env.file("base.tar", tar(&[(path.to_owned(), content, 0o644)]));
+        env.spec(
+            "app",
+            "base: { rootfs: { linux/amd64: ../base.tar } }\nplatforms: [linux/amd64]\n\
+             packages: { debian: { suite: bookworm, install: [tool] } }\n",
+        );
+    };
+    base("./var/lib/dpkg/status.d/libtool", row("1:1.2-1"));
+    let told = env.succeeds(&["lock"]).stderr;
+    assert!(told.contains(": 2 packages for tool, on a base with 1 package ("), "{told}");
+    let first = lock_of(&env);
+    assert!(first.contains("install data=7 tool=1.0-1\n"), "{first}");
+    let built = env.succeeds(&["build", "--locked"]).stdout;
+    assert_eq!(env.succeeds(&["build", "--locked", "--offline"]).stdout, built);
+    // A base with others is another request.
+    base("./var/lib/dpkg/status", [row("1:1.2-2"), b"Status: install ok installed\n".to_vec()].concat());
+    let said = env.fails(2, &["build", "--locked", "--quiet"]);
+    assert!(said.contains("imgpack.lock has no row `packages debian/bookworm/amd64/"), "{said}");
+    env.succeeds(&["lock"]);
+    assert_ne!(lock_of(&env), first);
 }
 
 /// What is said of a build for one platform, in a fresh cache and without a lock.
@@ -357,11 +409,16 @@ fn mirrors_come_before_the_hosts_and_debians_own() {
     env.file(
         "imgpack.yaml",
         "apiVersion: imgpack/v1\nregistry: registry.example/acme\nmirrors:\n  debian: [http://none.example/debian, \
-         http://first.example/debian/, http://security.example/debian-security]\n",
+         http://127.0.0.1:1/debian, http://first.example/debian/, http://security.example/debian-security]\n",
     );
-    env.succeeds(&["lock"]);
+    let told = env.succeeds(&["lock"]).stderr;
+    assert_eq!(
+        told.matches("note: the mirror http://127.0.0.1:1/debian does not answer (").count(),
+        1,
+        "{told}"
+    );
     let lock = lock_of(&env);
-    assert!(!lock.contains("example"), "{lock}");
+    assert!(!lock.contains("example") && !lock.contains("127.0.0.1"), "{lock}");
     let asked = mirror.asked();
     assert!(asked.contains(&"http://none.example/debian/dists/bookworm/InRelease".to_owned()), "{asked:#?}");
     assert!(!asked.iter().any(|address| address.contains("debian.org")), "{asked:#?}");

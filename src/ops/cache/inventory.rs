@@ -24,6 +24,8 @@ pub enum Kind {
     Programs,
     /// Layers of bases.
     Bases,
+    /// Packages of distributions, and their indexes.
+    Packages,
     /// Manifests, configs, indexes.
     Documents,
     /// What keys led to, and what the last builds were.
@@ -46,10 +48,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Layers,
         Self::Programs,
         Self::Bases,
+        Self::Packages,
         Self::Documents,
         Self::Records,
         Self::Dependencies,
@@ -67,6 +70,7 @@ impl Kind {
             Self::Layers => "layers",
             Self::Programs => "programs",
             Self::Bases => "bases",
+            Self::Packages => "packages",
             Self::Documents => "documents",
             Self::Records => "records",
             Self::Dependencies => "dependencies",
@@ -270,6 +274,8 @@ impl Uses {
         match (read, &begin) {
             (Ok(Ok(_)), [b'{', ..]) => Kind::Documents,
             (Ok(Ok(_)), b"\x7fELF") => Kind::Programs,
+            // A .deb, and an index.
+            (Ok(Ok(_)), b"!<ar" | b"\xfd7zX") => Kind::Packages,
             _ => Kind::Layers,
         }
     }

@@ -86,7 +86,7 @@ impl Session<'_> {
             let mut blob = store.write_blob()?;
             {
                 let mut counted = self.pulls.downloads.counted_of(from, package.digest, &mut blob);
-                self.from_root(root, &wanted, &mut counted)?;
+                self.fetch_from(root, &wanted, &mut counted)?;
             }
             blob.finish()?;
             Ok(())
@@ -157,7 +157,7 @@ impl Session<'_> {
     }
 
     /// Writes a file of an archive to `sink`.
-    pub(super) fn from_root(
+    pub(super) fn fetch_from(
         &self,
         root: &Root,
         wanted: &Wanted<'_>,
@@ -166,10 +166,7 @@ impl Session<'_> {
         let address = &format!("{}/{}", root.address, escaped(wanted.path));
         let expected = wanted.expected.map(|(digest, _)| digest);
         let file = ArchiveFile { address, expected, limit: wanted.limit, proxy: root.proxy.as_deref() };
-        let error = match self.machine.registry.archive_file(&file, sink) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = self.machine.registry.archive_file(&file, sink) else { return Ok(()) };
         let what = wanted.what.to_owned();
         match error {
             RegistryError::File(failure) => match (*failure, wanted.expected) {

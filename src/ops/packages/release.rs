@@ -79,7 +79,7 @@ impl Session<'_> {
         let wanted = Wanted { what: &what, path: &path, expected: None, limit: LARGEST_RELEASE };
         let got = self.first_of(&roots, &what, &|root| {
             let mut bytes = Vec::new();
-            self.from_root(root, &wanted, &mut bytes)?;
+            self.fetch_from(root, &wanted, &mut bytes)?;
             Ok((bytes, root.clone()))
         });
         let offline = |error: Error| -> Error {
@@ -195,7 +195,7 @@ impl Session<'_> {
                     self.pulls.downloads.expect_of(&name, [expected]);
                     {
                         let mut counted = self.pulls.downloads.counted_of(&name, expected.0, &mut blob);
-                        self.from_root(root, &wanted, &mut counted)?;
+                        self.fetch_from(root, &wanted, &mut counted)?;
                     }
                     blob.finish()?;
                     Ok(())

@@ -106,7 +106,9 @@ pub(super) fn database(installed: &[Installed]) -> String {
         return EMPTY.to_owned();
     }
     let digest = Digest::of(format!("{installed:?}").as_bytes()).hex();
-    format!("{} packages ({})", installed.len(), &digest[..12])
+    let count =
+        if installed.len() == 1 { "1 package".to_owned() } else { format!("{} packages", installed.len()) };
+    format!("{count} ({})", &digest[..12])
 }
 
 #[cfg(test)]
