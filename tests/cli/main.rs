@@ -36,6 +36,7 @@ mod pulled;
 mod pushing;
 mod real;
 mod registry;
+mod scripts;
 #[path = "../registry/servers.rs"]
 #[allow(dead_code, reason = "the library is tried with them too")]
 mod servers;

@@ -546,7 +546,8 @@ impl Run<'_, '_> {
             self.refuse(format!("`{statement}`: it is no place in the image"));
             return;
         };
-        let mode = self.system.files.facts.tree.get(&place).map_or(0o666 & !self.state.umask, |fact| fact.mode);
+        let mode =
+            self.system.files.facts.tree.get(&place).map_or(0o666 & !self.state.umask, |fact| fact.mode);
         let origin = Arc::clone(&self.origin);
         self.system.put(&place, EntryKind::bytes(text.into_bytes()), mode, &origin);
     }

@@ -73,7 +73,12 @@ fn words(errors: Vec<ScriptError>) -> Vec<String> {
 /// What is wrong with a postinst of package `x`, without that.
 fn wrong(text: &str) -> Vec<String> {
     let errors = postinst(text, &["/etc/", "/etc/x.conf", "/usr/bin/tool"]).err().unwrap_or_default();
-    words(errors).into_iter().map(|error| error.trim_start_matches("x: postinst: ").to_owned()).collect()
+    words(errors)
+        .into_iter()
+        .map(|error| {
+            error.trim_start_matches("package x: postinst does what imgpack does not know: ").to_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -104,7 +109,10 @@ fn what_is_not_known_is_an_error() {
         assert!(found.iter().any(|found| found == expected), "{text}: {found:?}");
     }
     let perl = package("x", &[("preinst", "#!/usr/bin/perl\nexit 0;\n")], &[]);
-    assert_eq!(words(of(&[perl], &[]).unwrap_err()), ["x: preinst: it is no shell script"]);
+    assert_eq!(
+        words(of(&[perl], &[]).unwrap_err()),
+        ["package x: preinst does what imgpack does not know: it is no shell script"]
+    );
     let hint = ScriptError { package: "x".into(), script: "postinst".into(), what: String::new() }.hint();
     assert!(hint.contains("exclude: [x]") && hint.contains("scripts: { x: ignore }"), "{hint}");
 }
