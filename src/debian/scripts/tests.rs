@@ -66,6 +66,7 @@ fn made(effects: &Effects) -> Vec<String> {
     effects.made.iter().filter(own).map(row).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn words(errors: Vec<ScriptError>) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
@@ -129,7 +130,7 @@ fn a_package_whose_scripts_are_ignored_does_nothing() {
 
 #[test]
 fn endless_and_deep_scripts_end() {
-    let doubling: String = (0..60).map(|n| format!("f{n}() {{ f{0}; f{0}; }}\n", n + 1)).collect();
+    let doubling = (0..60).fold(String::new(), |text, n| format!("{text}f{n}() {{ f{0}; f{0}; }}\n", n + 1));
     for text in [
         "while :; do :; done".to_owned(),
         format!("{doubling}f40"),
