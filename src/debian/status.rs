@@ -49,7 +49,7 @@ pub(super) fn database(packages: &[&DebFacts], base: &BaseFacts) -> Result<Vec<D
             "same" => format!("/var/lib/dpkg/info/{name}:{}", field("Architecture")),
             _ => format!("/var/lib/dpkg/info/{name}"),
         };
-        let list = facts.files.iter().map(|file| format!("{}\n", file.path)).collect::<String>();
+        let list: String = facts.files.iter().flat_map(|file| [file.path.as_str(), "\n"]).collect();
         put(format!("{file}.list"), format!("/.\n{list}"), name);
         if let Some(sums) = sums {
             put(format!("{file}.md5sums"), sums, name);

@@ -31,7 +31,7 @@ impl Accounts {
         for (name, row) in groups {
             let gid = chosen(("group", name, row.gid), row.fixed, wanted_gid(name), &row.origin)?;
             let members = row.members.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-            group.packaged(name, gid, format!("{name}:x:{gid}:{members}"), &row.origin)?;
+            group.packaged(name, gid, &format!("{name}:x:{gid}:{members}"), &row.origin)?;
             group.join(name, &row.members);
         }
         let mut users: Vec<_> = effects.users.iter().collect();
@@ -50,14 +50,14 @@ impl Accounts {
                 })?,
             };
             let text = format!("{name}:x:{uid}:{gid}:{}:{}:{}", row.comment, row.home, row.shell);
-            passwd.packaged(name, uid, text, &row.origin)?;
+            passwd.packaged(name, uid, &text, &row.origin)?;
         }
         if let Some(User { name, uid, group: group_name, gid }) = user {
             if let Some(name) = name {
-                passwd.own(name, *uid, format!("{name}:x:{uid}:{gid}::/nonexistent:/sbin/nologin"))?;
+                passwd.own(name, *uid, &format!("{name}:x:{uid}:{gid}::/nonexistent:/sbin/nologin"))?;
             }
             if let Some(name) = group_name {
-                group.own(name, *gid, format!("{name}:x:{gid}:"))?;
+                group.own(name, *gid, &format!("{name}:x:{gid}:"))?;
             }
         }
         passwd.rooted(ROOT_PASSWD);
@@ -145,7 +145,7 @@ impl Table {
     }
 
     /// Adds the row of a package, unless the base has the name.
-    fn packaged(&mut self, name: &str, number: u32, row: String, origin: &str) -> Result<(), ComposeError> {
+    fn packaged(&mut self, name: &str, number: u32, row: &str, origin: &str) -> Result<(), ComposeError> {
         self.wanted = true;
         if self.numbers.contains_key(name) {
             return Ok(());
@@ -161,15 +161,15 @@ impl Table {
             });
         }
         self.origins.insert(name.to_owned(), origin.to_owned());
-        self.put(name, text, &row);
+        self.put(name, text, row);
         Ok(())
     }
 
     /// Adds the row of `image.user`, unless the name is there with the same number.
-    fn own(&mut self, name: &str, number: u32, row: String) -> Result<(), ComposeError> {
+    fn own(&mut self, name: &str, number: u32, row: &str) -> Result<(), ComposeError> {
         self.wanted = true;
         match self.numbers.get(name) {
-            None => self.put(name, number.to_string(), &row),
+            None => self.put(name, number.to_string(), row),
             Some(known) if known.parse() == Ok(number) => {}
             Some(known) => {
                 return Err(ComposeError::Number {

@@ -44,9 +44,7 @@ pub enum ComposeError {
         other: String,
     },
     /// A name without a number.
-    #[error(
-        "{origin} gives something to {kind} `{name}`, which neither the base nor a package nor image.user has"
-    )]
+    #[error("{origin} wants {kind} `{name}`, and neither the base nor a package nor image.user has it")]
     NoAccount {
         /// `user` or `group`.
         kind: &'static str,
@@ -99,6 +97,9 @@ impl ComposeError {
         match self {
             Self::Taken { name, .. } => {
                 Some(format!("give `{name}` another number with image.user, or take `{name}`'s package out"))
+            }
+            Self::NoAccount { .. } => {
+                Some("take base-passwd among the packages, or give it a number with image.user".to_owned())
             }
             _ => None,
         }
@@ -179,7 +180,7 @@ fn made_by_packages(
     for (path, attributes) in &effects.attributes {
         let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "0".to_owned());
         let (user, group) = (name(&attributes.user), name(&attributes.group));
-        owners.insert(path, accounts.owner(&user, &group, "a package")?);
+        owners.insert(path, accounts.owner(&user, &group, path.as_str())?);
     }
     for part in parts.iter_mut() {
         let touched = |path: &ImagePath| {

@@ -37,6 +37,7 @@ mod pulled;
 mod pushing;
 mod real;
 mod registry;
+mod scripts;
 #[path = "../registry/servers.rs"]
 #[allow(dead_code, reason = "the library is tried with them too")]
 mod servers;

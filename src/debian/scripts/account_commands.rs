@@ -290,13 +290,12 @@ fn columns(line: &str) -> Vec<String> {
     for char in line.chars() {
         match quote {
             Some(open) if char == open => quote = None,
-            Some(_) => current.get_or_insert_default().push(char),
             None if char == '"' || char == '\'' => {
                 quote = Some(char);
                 current.get_or_insert_default();
             }
             None if char.is_whitespace() => found.extend(current.take()),
-            None => current.get_or_insert_default().push(char),
+            Some(_) | None => current.get_or_insert_default().push(char),
         }
     }
     found.extend(current);

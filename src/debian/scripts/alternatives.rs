@@ -20,7 +20,7 @@ struct Choice {
 
 /// A link of a group: where it is, its name, and what it leads to.
 pub(super) struct Link<'t> {
-    pub link: &'t str,
+    pub place: &'t str,
     pub name: &'t str,
     pub path: &'t str,
 }
@@ -46,7 +46,7 @@ pub(super) fn install(system: &mut System<'_>, links: &[Link<'_>], priority: i64
         }
     }
     let mut made = Vec::new();
-    for (index, Link { link, name, path }) in links.iter().enumerate() {
+    for (index, Link { place: link, name, path }) in links.iter().enumerate() {
         if index > 0 && system.files.target(path).is_none() {
             continue;
         }

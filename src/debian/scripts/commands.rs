@@ -209,7 +209,7 @@ impl Run<'_, '_> {
                 Some(word) if word.starts_with('-') => UNKNOWN.to_string(),
                 _ => format!("{}\n", words.join(" ")),
             },
-            ("printf", ["%s\\n", rest @ ..]) => rest.iter().map(|word| format!("{word}\n")).collect(),
+            ("printf", ["%s\\n", rest @ ..]) => rest.iter().flat_map(|word| [word, "\n"]).collect(),
             ("printf", ["%s", rest @ ..]) => rest.concat(),
             ("cat", []) => input.map_or_else(|| UNKNOWN.to_string(), str::to_owned),
             ("cat", [path]) if !path.contains(UNKNOWN) => {

@@ -65,8 +65,7 @@ fn unary(files: &Files<'_>, operator: &str, word: &str) -> Status {
     }
     let target = files.target(word);
     match operator {
-        "-e" | "-r" | "-w" => Some(target.is_some()),
-        "-x" => Some(target.is_some()),
+        "-e" | "-r" | "-w" | "-x" => Some(target.is_some()),
         "-f" => Some(target == Some(&FactKind::File)),
         "-d" => Some(target == Some(&FactKind::Directory)),
         "-L" | "-h" => Some(matches!(files.kind(word), Some(FactKind::Symlink(_)))),

@@ -134,10 +134,13 @@ impl Changes<'_> {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    fn mode(&self) -> Option<Option<u32>> {
+    fn mode(&self) -> Result<Option<u32>, ()> {
         match self.value("m") {
-            None => Some(None),
-            Some(text) => u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777).map(Some),
+            None => Ok(None),
+            Some(text) => match u32::from_str_radix(text, 8) {
+                Ok(mode) if mode <= 0o7777 => Ok(Some(mode)),
+                _ => Err(()),
+            },
         }
     }
 
@@ -150,7 +153,7 @@ impl Changes<'_> {
     }
 
     fn mkdir(&self, run: &mut Run<'_, '_>) -> Done {
-        let (true, Some(mode)) = (self.only("pv", &["--parents", "--verbose"]), self.mode()) else {
+        let (true, Ok(mode)) = (self.only("pv", &["--parents", "--verbose"]), self.mode()) else {
             return Done::Unknown;
         };
         for path in self.paths {
@@ -164,7 +167,7 @@ impl Changes<'_> {
     }
 
     fn install(&self, run: &mut Run<'_, '_>) -> Done {
-        let Some(mode) = self.mode() else { return Done::Unknown };
+        let Ok(mode) = self.mode() else { return Done::Unknown };
         let places: Vec<&str> = if self.has('d') || self.options.contains("--directory") {
             if !self.only("dvp", &["--directory"]) {
                 return Done::Unknown;
@@ -436,15 +439,15 @@ pub(super) fn alternatives(run: &mut Run<'_, '_>, words: &[&str]) -> Done {
         words.iter().copied().filter(|word| !matches!(*word, "--quiet" | "--force" | "--verbose")).collect();
     match words.as_slice() {
         ["--install", link, name, path, priority, rest @ ..] => {
-            let mut links = vec![Link { link, name, path }];
+            let mut links = vec![Link { place: link, name, path }];
             for slave in rest.chunks(4) {
                 match slave {
-                    ["--slave", link, name, path] => links.push(Link { link, name, path }),
+                    ["--slave", link, name, path] => links.push(Link { place: link, name, path }),
                     _ => return Done::Unknown,
                 }
             }
             let unknown =
-                links.iter().any(|link| [link.link, link.name, link.path].concat().contains(UNKNOWN));
+                links.iter().any(|link| [link.place, link.name, link.path].concat().contains(UNKNOWN));
             let (Ok(priority), false) = (priority.parse(), unknown) else { return Done::Unknown };
             if run.may(&format!("update-alternatives {}", words.join(" "))) {
                 alternatives::install(run.system, &links, priority, &run.origin);
@@ -482,7 +485,8 @@ fn certificates(run: &mut Run<'_, '_>) -> Done {
     for folder in ["/usr/share/ca-certificates", "/usr/local/share/ca-certificates"] {
         let Some(folder) = run.system.files.followed(folder) else { continue };
         let is_certificate = |path: &&ImagePath| {
-            path.as_str().ends_with(".crt") && run.system.files.target(path.as_str()) == Some(&FactKind::File)
+            path.name().rsplit_once('.').is_some_and(|(_, end)| end == "crt")
+                && run.system.files.target(path.as_str()) == Some(&FactKind::File)
         };
         let files: Vec<ImagePath> = run.system.files.below(&folder).filter(is_certificate).cloned().collect();
         for path in files {
@@ -511,7 +515,7 @@ fn certificates(run: &mut Run<'_, '_>) -> Done {
 
 impl Run<'_, '_> {
     /// What a redirection writes.
-    pub(super) fn write(&mut self, path: &str, text: String, append: bool) {
+    pub(super) fn write(&mut self, path: &str, text: &str, append: bool) {
         if path.starts_with("/dev/")
             || path.starts_with(SCRATCH)
             || path == UNKNOWN.to_string() && text.is_empty()
@@ -536,7 +540,7 @@ impl Run<'_, '_> {
         if !self.may(&statement) {
             return;
         }
-        let text = before.unwrap_or_default() + &text;
+        let text = before.unwrap_or_default() + text;
         let changes = Changes { statement: &statement, options: "", values: &[], paths: &[] };
         if let Some(passwd) = is_table(path) {
             changes.table(self, passwd, &text);

@@ -79,19 +79,14 @@ impl<'a> Files<'a> {
             return Some(&FactKind::Directory);
         }
         let path = self.followed(path)?;
-        match self.facts.tree.get(&path) {
-            Some(fact) => Some(&fact.kind),
-            // A directory that is there only because something is in it.
-            None => {
-                let below = format!("{path}/");
-                let next = self
-                    .facts
-                    .tree
-                    .range::<str, _>((std::ops::Bound::Excluded(below.as_str()), std::ops::Bound::Unbounded))
-                    .next();
-                next.is_some_and(|(next, _)| next.is_within(&path)).then_some(&FactKind::Directory)
-            }
+        if let Some(fact) = self.facts.tree.get(&path) {
+            return Some(&fact.kind);
         }
+        // A directory that is there only because something is in it.
+        let below = format!("{path}/");
+        let behind = (std::ops::Bound::Excluded(below.as_str()), std::ops::Bound::Unbounded);
+        let next = self.facts.tree.range::<str, _>(behind).next();
+        next.is_some_and(|(next, _)| next.is_within(&path)).then_some(&FactKind::Directory)
     }
 
     /// The package's file at a place.

@@ -42,7 +42,7 @@ pub struct Installed<'a> {
 
 /// A maintainer script of which imgpack does not know what it would do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{package}: {script}: {what}")]
+#[error("package {package}: {script} does what imgpack does not know: {what}")]
 pub struct ScriptError {
     /// The package.
     pub package: String,
@@ -57,8 +57,8 @@ impl ScriptError {
     pub fn hint(&self) -> String {
         let package = &self.package;
         format!(
-            "say `exclude: [{package}]` if nothing needs it, `scripts: {{ {package}: ignore }}` if the image does without \
-             what the script does, or take another base; and please report it, so that imgpack learns the script"
+            "`exclude: [{package}]` if nothing needs it, `scripts: {{ {package}: ignore }}` if the image does without what the \
+             script does, or another base; please report it, so that imgpack learns the script"
         )
     }
 }

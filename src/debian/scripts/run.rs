@@ -462,7 +462,7 @@ impl<'s, 'a> Run<'s, 'a> {
                         1 => printed.take().unwrap_or_default(),
                         _ => UNKNOWN.to_string(),
                     };
-                    self.write(&path, text, append);
+                    self.write(&path, &text, append);
                 }
                 // Standard error and debconf's descriptor are nobody's.
                 Target::Duplicate(_) if redirect.descriptor == 1 => printed = None,

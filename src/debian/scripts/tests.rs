@@ -66,6 +66,7 @@ fn made(effects: &Effects) -> Vec<String> {
     effects.made.iter().filter(own).map(row).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn words(errors: Vec<ScriptError>) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
@@ -73,7 +74,12 @@ fn words(errors: Vec<ScriptError>) -> Vec<String> {
 /// What is wrong with a postinst of package `x`, without that.
 fn wrong(text: &str) -> Vec<String> {
     let errors = postinst(text, &["/etc/", "/etc/x.conf", "/usr/bin/tool"]).err().unwrap_or_default();
-    words(errors).into_iter().map(|error| error.trim_start_matches("x: postinst: ").to_owned()).collect()
+    words(errors)
+        .into_iter()
+        .map(|error| {
+            error.trim_start_matches("package x: postinst does what imgpack does not know: ").to_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -104,7 +110,10 @@ fn what_is_not_known_is_an_error() {
         assert!(found.iter().any(|found| found == expected), "{text}: {found:?}");
     }
     let perl = package("x", &[("preinst", "#!/usr/bin/perl\nexit 0;\n")], &[]);
-    assert_eq!(words(of(&[perl], &[]).unwrap_err()), ["x: preinst: it is no shell script"]);
+    assert_eq!(
+        words(of(&[perl], &[]).unwrap_err()),
+        ["package x: preinst does what imgpack does not know: it is no shell script"]
+    );
     let hint = ScriptError { package: "x".into(), script: "postinst".into(), what: String::new() }.hint();
     assert!(hint.contains("exclude: [x]") && hint.contains("scripts: { x: ignore }"), "{hint}");
 }
@@ -121,7 +130,7 @@ fn a_package_whose_scripts_are_ignored_does_nothing() {
 
 #[test]
 fn endless_and_deep_scripts_end() {
-    let doubling: String = (0..60).map(|n| format!("f{n}() {{ f{0}; f{0}; }}\n", n + 1)).collect();
+    let doubling = (0..60).fold(String::new(), |text, n| format!("{text}f{n}() {{ f{0}; f{0}; }}\n", n + 1));
     for text in [
         "while :; do :; done".to_owned(),
         format!("{doubling}f40"),

@@ -35,6 +35,9 @@ struct Parser {
     inner: bool,
 }
 
+/// A redirection's target out of its word.
+type Make = fn(Word) -> Target;
+
 const RESERVED: [&str; 14] =
     ["then", "else", "elif", "fi", "do", "done", "esac", "}", "{", "!", "in", "if", "case", "for"];
 
@@ -409,7 +412,6 @@ impl Parser {
             let target = self.document()?;
             return Ok(Some(Redirect { descriptor, target }));
         }
-        type Make = fn(Word) -> Target;
         let kinds: [(&str, Make); 6] = [
             (">>", Target::Append),
             (">&", Target::Duplicate),
@@ -577,7 +579,7 @@ impl Parser {
             let mut name = String::new();
             while let Some(char) = self.peek() {
                 let special = name.is_empty() && (char.is_ascii_digit() || "@*#?-$!".contains(char));
-                if !special && !(char == '_' || char.is_ascii_alphanumeric()) {
+                if !(special || char == '_' || char.is_ascii_alphanumeric()) {
                     break;
                 }
                 name.push(char);
@@ -604,7 +606,7 @@ impl Parser {
         let mut name = String::new();
         while let Some(char) = self.peek() {
             let special = name.is_empty() && "@*#?-$!".contains(char);
-            if !special && !(char == '_' || char.is_ascii_alphanumeric()) {
+            if !(special || char == '_' || char.is_ascii_alphanumeric()) {
                 break;
             }
             name.push(char);
