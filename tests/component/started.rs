@@ -62,7 +62,7 @@ fn signals_are_the_command_s() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
     let kill = |signal: &str| {
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success())
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     };
     assert_eq!(line(), "up");
     kill("-USR1");
