@@ -81,12 +81,12 @@ const INIT_PROGRAM: Program = Program {
     amd64: make!(
         "init-x86_64-unknown-linux-musl",
         "IMGPACK_INIT_AMD64_SHA256",
-        "905e8cca58de5088bb387b6248aa97a4197530d499f0ecb68180d61fa6864171"
+        "4029360e08c64d53cb6ec48d4e0fa397c550339933c0e61b4980e904645767c2"
     ),
     arm64: make!(
         "init-aarch64-unknown-linux-musl",
         "IMGPACK_INIT_ARM64_SHA256",
-        "2f35b0c8f493cf09424b764659ea308fd7eb9b5514467d1db35342453eff72d5"
+        "6ec4c617771298f4a2648a14dd9c770486b5cf33163fd3f21ab7eeaee4a73d2b"
     ),
 };
 

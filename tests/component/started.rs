@@ -62,7 +62,7 @@ fn signals_are_the_command_s() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
     let kill = |signal: &str| {
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success())
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     };
     assert_eq!(line(), "up");
     kill("-USR1");
@@ -80,6 +80,22 @@ fn a_signal_ends_the_waiting() {
     assert_eq!(lines.next().unwrap().unwrap(), "imgpack-init: waiting for 127.0.0.1:1");
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// A command that comes first may take its time to end well, and what comes after it is not wanted any more.
+#[test]
+fn a_signal_ends_what_comes_first() {
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let mut child = init()
+        .args(["--before", "3", "sh", "-c", script, "--", "echo", "no"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "up");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(lines.next().is_none());
 }
 
 #[test]

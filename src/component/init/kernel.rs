@@ -4,7 +4,10 @@
 //! right, and installs no handler: none can do harm whatever it is given, so that all are declared safe, and nobody needs a
 //! block of unsafe code. That the declarations are those of musl (`signal.h`, `sys/wait.h`, `unistd.h`) is all that has to
 //! be believed; both architectures have the same.
-#![expect(unsafe_code, reason = "declarations of the C library; there is no unsafe block and no unsafe function")]
+#![expect(
+    unsafe_code,
+    reason = "declarations of the C library; there is no unsafe block and no unsafe function"
+)]
 
 use std::time::Duration;
 
@@ -40,9 +43,9 @@ unsafe extern "C" {
 const SIG_SETMASK: i32 = 2;
 const WNOHANG: i32 = 1;
 
-pub const SIGHUP: i32 = 1;
-pub const SIGINT: i32 = 2;
-pub const SIGQUIT: i32 = 3;
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
 pub const SIGKILL: i32 = 9;
 const SIGILL: i32 = 4;
 const SIGTRAP: i32 = 5;
@@ -50,7 +53,7 @@ const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
 const SIGFPE: i32 = 8;
 const SIGSEGV: i32 = 11;
-pub const SIGTERM: i32 = 15;
+const SIGTERM: i32 = 15;
 pub const SIGCHLD: i32 = 17;
 pub const SIGTTIN: i32 = 21;
 pub const SIGTTOU: i32 = 22;
@@ -105,6 +108,11 @@ pub fn reap() -> Option<(i32, Exit)> {
     let [signal, code, ..] = status.to_le_bytes();
     let signal = signal & 0x7f;
     (process > 0).then_some((process, if signal == 0 { code } else { 128 + signal }))
+}
+
+/// Whether a signal asks a program to end.
+pub fn ends(signal: i32) -> bool {
+    matches!(signal, SIGHUP | SIGINT | SIGQUIT | SIGTERM)
 }
 
 /// Sends a signal.

@@ -77,18 +77,23 @@ impl Init {
         wait::wait(&options.wait, options.wait_timeout, &self.own, &self.signals)?;
         for command in &options.before {
             let words = words(command, options.expand).map_err(failed)?;
-            let exit = self.supervise(&words)?;
+            let (exit, asked_to_end) = self.supervise(&words)?;
             if exit != 0 {
                 say(&format!("{} ended with {exit}", words[0].display()));
                 return Err(exit);
             }
+            if let Some(signal) = asked_to_end {
+                return Err(signal_exit(signal));
+            }
         }
-        self.supervise(&words(&options.command, options.expand).map_err(failed)?)
+        let (exit, _) = self.supervise(&words(&options.command, options.expand).map_err(failed)?)?;
+        Ok(exit)
     }
 
-    /// Runs a command to its end.
-    fn supervise(&self, words: &[OsString]) -> Result<Exit, Exit> {
+    /// Runs a command to its end: how it ended, and the signal that asked it to, if one did.
+    fn supervise(&self, words: &[OsString]) -> Result<(Exit, Option<i32>), Exit> {
         let child = start(&self.own, EXEC, words)?;
+        let mut asked_to_end = None;
         loop {
             match self.signals.next() {
                 SIGCHLD => {
@@ -99,15 +104,25 @@ impl Init {
                         }
                     }
                     if let Some(exit) = ended {
-                        return Ok(exit);
+                        return Ok((exit, asked_to_end));
                     }
                 }
                 // A terminal that belongs to the command's group says so; that is nothing for the command.
                 SIGTTIN | SIGTTOU => {}
-                signal => kernel::kill(child, signal),
+                signal => {
+                    if kernel::ends(signal) {
+                        asked_to_end = Some(signal);
+                    }
+                    kernel::kill(child, signal);
+                }
             }
         }
     }
+}
+
+/// How a program ends that a signal ended.
+fn signal_exit(signal: i32) -> Exit {
+    128 + Exit::try_from(signal).unwrap_or_default()
 }
 
 /// Starts init itself for another work; the child's number.
@@ -145,7 +160,8 @@ fn words(command: &[OsString], expanded: bool) -> Result<Vec<OsString>, String> 
 /// The text with its variables replaced.
 fn variables(text: &str, only: &[String]) -> Result<String, String> {
     let forms = Forms { bare: false, only };
-    expand::expand(text, forms, &expand::environment).map_err(|name| format!("the variable {name} is not set"))
+    expand::expand(text, forms, &expand::environment)
+        .map_err(|name| format!("the variable {name} is not set"))
 }
 
 /// Says what went wrong.

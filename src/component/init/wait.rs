@@ -5,8 +5,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::dial::{Address, in_words};
-use super::kernel::{self, Exit, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Signals};
-use super::{FAILED, say, start, variables};
+use super::kernel::{self, Exit, SIGCHLD, SIGKILL, Signals};
+use super::{FAILED, say, signal_exit, start, variables};
 
 /// The first word of init where it is a child that tries to reach an address.
 pub const REACH: &str = "--reach";
@@ -24,10 +24,11 @@ const GRACE: Duration = Duration::from_millis(500);
 pub fn wait(addresses: &[String], timeout: Duration, own: &OsString, signals: &Signals) -> Result<(), Exit> {
     let end = Instant::now() + timeout;
     for written in addresses {
-        let address = variables(written, &[]).and_then(|text| Address::parse(&text, None)).map_err(|error| {
-            say(&format!("--wait {written}: {error}"));
-            FAILED
-        })?;
+        let address =
+            variables(written, &[]).and_then(|text| Address::parse(&text, None)).map_err(|error| {
+                say(&format!("--wait {written}: {error}"));
+                FAILED
+            })?;
         let left = end.saturating_duration_since(Instant::now());
         let words = [address.name(), left.as_millis().to_string(), in_words(timeout)].map(OsString::from);
         let child = start(own, REACH, &words)?;
@@ -39,7 +40,13 @@ pub fn wait(addresses: &[String], timeout: Duration, own: &OsString, signals: &S
     Ok(())
 }
 
-fn wait_for(child: i32, address: &Address, end: Instant, timeout: Duration, signals: &Signals) -> Result<(), Exit> {
+fn wait_for(
+    child: i32,
+    address: &Address,
+    end: Instant,
+    timeout: Duration,
+    signals: &Signals,
+) -> Result<(), Exit> {
     let begin = Instant::now();
     let mut told = false;
     loop {
@@ -53,9 +60,7 @@ fn wait_for(child: i32, address: &Address, end: Instant, timeout: Duration, sign
                     }
                 }
             }
-            Some(signal @ (SIGHUP | SIGINT | SIGQUIT | SIGTERM)) => {
-                return Err(128 + Exit::try_from(signal).unwrap_or_default());
-            }
+            Some(signal) if kernel::ends(signal) => return Err(signal_exit(signal)),
             _ => {}
         }
         if Instant::now() >= end {
