@@ -8,7 +8,6 @@ use super::lock;
 use super::machine::Machine;
 use super::pins::{QUESTIONS, data_sets};
 use super::prepare::{BuildOptions, Session, Target};
-
 use super::workspace_images::stages;
 use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
