@@ -254,7 +254,7 @@ if command -v syft >/dev/null; then
     suite=trixie
     [ "$try" = python3-debian ] && suite=bookworm
     grep "^packages debian/$suite/amd64/" imgpack.lock | awk '$3 == "request" { print $2, $0 }' >"$dir/requests"
-    own=$(sed -n '/^ *install:/{s/^[^[]*\[//;s/\].*//;s/, */ /g;p}' "buildspecs/bases/${try%@*}.yaml" | tr ' ' '\n' | sort | tr '\n' ' ')
+    own=$(sed -n '/install:/{s/.*install: *\[//;s/\].*//;s/, */ /g;p}' "buildspecs/bases/${try%@*}.yaml" | tr ' ' '\n' | sort | tr '\n' ' ')
     while read -r request; do
       key=${request%% *}
       asked=$(sed 's/.* request //; s/ without .*//' <<<"$request" | tr ' ' '\n' | sort | tr '\n' ' ')
