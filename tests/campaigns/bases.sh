@@ -5,7 +5,7 @@
 #   tests/campaigns/bases.sh --short    linux/amd64, Python and nginx
 #
 # As root on Linux, with dockerd, openssl, jq and, for arm64, qemu-aarch64-static; fetches packages from Debian's mirror as this
-# machine has it. IMGPACK_BIN names another binary. Whatever it starts, mounts or registers it takes away, also when it fails.
+# machine has it. IMGPACK_BIN names another binary, IMGPACK_CACHE a cache to keep. Whatever it starts, mounts or registers it takes away, also when it fails.
 # What syft lists is compared with the lock where syft is installed, here or in target/tools/bin (some minutes, once):
 #   GOBIN=$PWD/target/tools/bin go install github.com/anchore/syft/cmd/syft@v1.38.2
 set -euo pipefail
@@ -22,7 +22,7 @@ if [ "${1-}" = --short ]; then
 fi
 
 dir=$(mktemp -d /tmp/imgpack-bases-XXXXXX)
-export DOCKER_HOST="unix://$dir/engine.sock" DOCKER_CONFIG="$dir/docker" IMGPACK_CACHE="$dir/cache"
+export DOCKER_HOST="unix://$dir/engine.sock" DOCKER_CONFIG="$dir/docker" IMGPACK_CACHE="${IMGPACK_CACHE:-$dir/cache}"
 registered=
 mounted=
 engine=
@@ -50,10 +50,12 @@ workspace=$dir/workspace
 mkdir -p "$workspace/buildspecs" "$workspace/app" "$dir/tls"
 cp -R buildspecs/bases "$workspace/buildspecs/"
 printf 'apiVersion: imgpack/v1\nregistry: registry.example/bases\n' >"$workspace/imgpack.yaml"
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=imgpack-test-ca -keyout "$dir/ca.key" -out "$workspace/app/ca.pem" 2>/dev/null
+# With the extensions that Python 3.13 asks of an authority.
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=imgpack-test-ca -addext keyUsage=critical,keyCertSign,cRLSign \
+  -keyout "$dir/ca.key" -out "$workspace/app/ca.pem" 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout "$dir/tls/key.pem" -out "$dir/server.csr" 2>/dev/null
 openssl x509 -req -in "$dir/server.csr" -CA "$workspace/app/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
-  -extfile <(echo subjectAltName=DNS:localhost) -out "$dir/tls/cert.pem" 2>/dev/null
+  -extfile <(printf 'subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n') -out "$dir/tls/cert.pem" 2>/dev/null
 chmod -R a+rX "$dir/tls" && chmod a+x "$dir"
 
 cat >"$workspace/app/try.py" <<'PY'
@@ -252,7 +254,7 @@ if command -v syft >/dev/null; then
     suite=trixie
     [ "$try" = python3-debian ] && suite=bookworm
     grep "^packages debian/$suite/amd64/" imgpack.lock | awk '$3 == "request" { print $2, $0 }' >"$dir/requests"
-    own=$(sed -n '/^ *install:/{s/^[^[]*\[//;s/\].*//;s/, */ /g;p}' "buildspecs/bases/${try%@*}.yaml" | tr ' ' '\n' | sort | tr '\n' ' ')
+    own=$(sed -n '/install:/{s/.*install: *\[//;s/\].*//;s/, */ /g;p}' "buildspecs/bases/${try%@*}.yaml" | tr ' ' '\n' | sort | tr '\n' ' ')
     while read -r request; do
       key=${request%% *}
       asked=$(sed 's/.* request //; s/ without .*//' <<<"$request" | tr ' ' '\n' | sort | tr '\n' ' ')

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::builders::{GO, with_go};
 use crate::env::Env;
+use crate::mirror::{Deb, Mirror};
 use crate::pinning::Bases;
 
 /// `app` on `middle` on `low`, which has a file, a variable and a user.
@@ -198,4 +199,35 @@ fn over_a_base_of_a_registry() {
     let pushed = env.succeeds(&["build", "app", "--push", "--quiet"]).stdout;
     let inspected = env.succeeds(&["inspect", pushed.trim()]);
     assert!(inspected.stdout.contains("linux/arm64"), "{inspected:?}");
+}
+
+/// Packages on an image that has some: what is there is not installed again, and locking one image locks all below it.
+#[test]
+fn packages_over_packages() {
+    let mut env = Env::new();
+    let mut mirror = Mirror::start(&mut env);
+    let debs = vec![
+        Deb::new("tool", "1.0-1").depends("libtool").program("/usr/bin/tool", "tool"),
+        Deb::new("libtool", "1:1.2-3").file("/usr/lib/libtool.so.1", "library"),
+    ];
+    mirror.publish("bookworm", &debs);
+    let packages = |name: &str| format!("packages: {{ debian: {{ suite: bookworm, install: [{name}] }} }}\n");
+    env.spec("low", &format!("base: scratch\n{}", packages("libtool")));
+    env.spec("app", &format!("base: spec:low\nplatforms: [linux/amd64]\n{}", packages("tool")));
+    env.succeeds(&["lock", "app"]);
+    let lock = fs::read_to_string(env.path("imgpack.lock")).unwrap();
+    let installed: Vec<&str> =
+        lock.lines().filter_map(|line| line.split_once(" install ").map(|(_, names)| names)).collect();
+    assert_eq!(installed.len(), 2, "{lock}");
+    assert!(installed.contains(&"libtool=1:1.2-3") && installed.contains(&"tool=1.0-1"), "{lock}");
+    let app = built(&env, &["app", "--locked"]).remove(0);
+    assert!(layers(&app).iter().any(|layer| layer == "base libtool"), "{:?}", layers(&app));
+    assert!(layers(&app).iter().any(|layer| layer == "system tool"), "{:?}", layers(&app));
+    let asked = mirror.asked();
+    assert_eq!(built(&env, &["app", "--offline", "--no-cache"])[0]["root"], app["root"]);
+    assert_eq!(mirror.asked(), asked);
+    // The whole workspace has nothing more to pin but the other platform of the image below.
+    env.spec("low", &format!("base: scratch\nplatforms: [linux/amd64]\n{}", packages("libtool")));
+    env.succeeds(&["lock"]);
+    assert_eq!(fs::read_to_string(env.path("imgpack.lock")).unwrap(), lock);
 }
