@@ -185,10 +185,9 @@ fn hint(error: &Error) -> Option<String> {
             "the file is what its archive publishes: take another version, or leave the package out with `exclude`"
                 .to_owned(),
         ),
-        ErrorKind::Packages(errors) => Some(
-            "leave one of them out with `exclude`, or `remove` it from what is installed".to_owned(),
-        )
-        .filter(|_| !errors.is_empty()),
+        ErrorKind::Packages(_) => Some(
+            "leave one of the two packages out, with `exclude` where another one depends on it".to_owned(),
+        ),
         ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
         ErrorKind::Apk(error) => error.hint(),
         ErrorKind::Compose(error) => error.hint(),

@@ -1,6 +1,5 @@
 //! What there is to choose from: packages of indexes, of the base, and those that are left out.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -216,7 +215,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Who fulfils a group, in the order of preference: what there is already of the base, then by the alternatives' order,
-    /// the package of the very name first, then by rank and of equals the last by name; last what is not the version that is preferred.
+    /// the package of the very name first, then by rank, and of equals the first by name; last what is not the version that is preferred.
     pub(super) fn fulfilling(&mut self, group: &[Relation<'a>]) -> Vec<usize> {
         let mut found = Vec::new();
         for (place, relation) in group.iter().enumerate() {
@@ -229,7 +228,7 @@ impl<'a> Candidates<'a> {
                     place,
                     candidate.name != relation.name,
                     candidate.rank,
-                    Reverse(candidate.name),
+                    candidate.name,
                     number,
                 ));
             }

@@ -228,10 +228,12 @@ impl<'a> PublicKey<'a> {
                                 *binding = Some(signature);
                             }
                         }
-                        (kind, _) if !in_subkey && (kind == DIRECT || CERTIFICATIONS.contains(&kind)) => {
-                            if newest.as_ref().is_none_or(|known| known.created <= signature.created) {
-                                newest = Some(signature);
-                            }
+                        (kind, _)
+                            if !in_subkey
+                                && (kind == DIRECT || CERTIFICATIONS.contains(&kind))
+                                && newest.as_ref().is_none_or(|known| known.created <= signature.created) =>
+                        {
+                            newest = Some(signature);
                         }
                         _ => {}
                     }

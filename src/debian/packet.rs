@@ -97,8 +97,11 @@ pub(super) fn packets(bytes: &[u8]) -> Result<Vec<Packet<'_>>, PacketError> {
     Ok(found)
 }
 
-/// The subpackets of a signature: whether it has to be understood, type, body.
-pub(super) fn subpackets(bytes: &[u8]) -> Result<Vec<(bool, u8, &[u8])>, PacketError> {
+/// A part of a signature: whether it has to be understood, its type, and its body (5.2.3.7).
+pub(super) type Subpacket<'a> = (bool, u8, &'a [u8]);
+
+/// The subpackets of a signature.
+pub(super) fn subpackets(bytes: &[u8]) -> Result<Vec<Subpacket<'_>>, PacketError> {
     let mut rest = Bytes(bytes);
     let mut found = Vec::new();
     while !rest.0.is_empty() {

@@ -241,7 +241,7 @@ fn check(signatures: &[&[u8]], data: &str, keys: &Keyring, now: u64) -> Result<(
         signed.extend(signature.issuer());
         match keys.judge(&signature, data.as_bytes()) {
             Some(Verdict::Good { key }) if signature.has_ended(now) => {
-                worst = Some(SignatureError::Ended(key))
+                worst = Some(SignatureError::Ended(key));
             }
             Some(Verdict::Good { .. }) => return Ok(()),
             Some(Verdict::Bad { key }) => worst = Some(SignatureError::Bad(key)),

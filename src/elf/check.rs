@@ -111,7 +111,11 @@ pub fn check(view: &View<'_>, check: &Check<'_>) -> Checked {
         if files.is_ignored(&entry.path) {
             continue;
         }
-        if is_for_another(entry.path.as_str(), check.machine, library) {
+        // sharp's addons for glibc have no word for it.
+        let twin = || entry.path.as_str().replace("linux-", "linuxmusl-");
+        let beside_musl =
+            library == Some(CLibrary::Musl) && entry.path.name().contains("linux-") && view.has(&twin());
+        if beside_musl || is_for_another(entry.path.as_str(), check.machine, library) {
             foreign.push(other);
             continue;
         }
@@ -183,7 +187,7 @@ fn loader_of<'v, 'a>(
         }
         return None;
     }
-    let library = CLibrary::of_loader(&interpreter)?;
+    let library = CLibrary::of_program(view, &interpreter)?;
     Some(Loader { paths: paths(started), ..loader(view, files, check, library) })
 }
 

@@ -82,10 +82,11 @@ impl ElfError {
     /// A way out, where one is known.
     pub fn hint(&self) -> Option<String> {
         let ignore = || format!("`elf: {{ ignore: [{}] }}`", self.file);
+        let or_ignore = |text: String| {
+            if self.others > 0 { text } else { format!("{text}, or let it pass with {}", ignore()) }
+        };
         Some(match &self.missing {
-            Missing::Machine { wanted, .. } => {
-                format!("take the one for {wanted}, or let it pass with {}", ignore())
-            }
+            Missing::Machine { wanted, .. } => or_ignore(format!("take what is made for {wanted}")),
             Missing::Loader { loader, has } => match (CLibrary::of_loader(loader), has) {
                 (Some(CLibrary::Glibc), None) => {
                     "link it static, or take a base with glibc: `packages: { debian: { install: [libc6] } }` has it"
@@ -93,11 +94,9 @@ impl ElfError {
                 }
                 (Some(own), Some(_)) => format!("build it for the base's C library, or take a base with {own}"),
                 (Some(own), None) => format!("link it static, or take a base with {own}"),
-                (None, _) => format!("link it static, or let it pass with {}", ignore()),
+                (None, _) => or_ignore("link it static".to_owned()),
             },
-            Missing::CLibrary { own, has } => {
-                format!("take the one for {has}, or a base with {own}, or let it pass with {}", ignore())
-            }
+            Missing::CLibrary { own, has } => or_ignore(format!("take what is made for {has}, or a base with {own}")),
             Missing::Library { name, .. } => {
                 if DRIVERS.iter().any(|driver| name.starts_with(driver)) {
                     let family = name.split_once(".so").map_or(name.as_str(), |(family, _)| family);
@@ -117,15 +116,11 @@ impl ElfError {
                     None => format!("put it into the image, or say that it comes at run time: {allow}"),
                 }
             }
-            Missing::Version { library, version, .. } if version.starts_with("GLIBC_") => format!(
-                "build {} on the base's distribution or an older one, or take a newer base; \
-                 {} lets it pass",
-                self.file.name(),
-                if library.name().is_empty() { String::new() } else { ignore() }
-            ),
-            Missing::Version { library, .. } => {
-                format!("take a newer {}, or let it pass with {}", library.name(), ignore())
-            }
+            Missing::Version { version, .. } if version.starts_with("GLIBC_") => or_ignore(format!(
+                "build {} on the base's distribution or an older one, or take a newer base",
+                self.file.name()
+            )),
+            Missing::Version { library, .. } => or_ignore(format!("take a newer {}", library.name())),
             Missing::Interpreter { interpreter, .. } => {
                 format!("put {interpreter} into the image, or start the script's program without it")
             }
@@ -184,8 +179,8 @@ impl fmt::Display for ElfError {
         }
         match self.others {
             0 => Ok(()),
-            1 => f.write_str(", and one more file does"),
-            others => write!(f, ", and {others} more files do"),
+            1 => f.write_str("; the same of another file"),
+            others => write!(f, "; the same of {others} more files"),
         }
     }
 }

@@ -17,6 +17,12 @@ pub enum CLibrary {
 }
 
 impl CLibrary {
+    /// That of a program's loader: Alpine's gcompat answers to glibc's name.
+    pub(super) fn of_program(view: &View<'_>, loader: &str) -> Option<Self> {
+        let real = view.file(loader).and_then(|(path, _)| Self::of_loader(path.as_str()));
+        if is_compatible(view) { Some(Self::Musl) } else { real.or_else(|| Self::of_loader(loader)) }
+    }
+
     /// Whose loader it is.
     pub fn of_loader(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -312,8 +318,7 @@ impl<'a> Loader<'_, 'a> {
         } else {
             return None;
         };
-        // Alpine's gcompat answers for glibc.
-        let compatible = own == CLibrary::Glibc && self.view.file("/lib/libgcompat.so.0").is_some();
+        let compatible = own == CLibrary::Glibc && is_compatible(self.view);
         (own != self.library && !compatible).then_some(own)
     }
 
@@ -360,6 +365,11 @@ impl CLibrary {
         let musl = rest.is_some_and(|rest| parts.iter().any(|part| rest.starts_with(part)));
         self == Self::Musl && (musl || name.starts_with("ld-musl-"))
     }
+}
+
+/// Whether musl stands in for glibc.
+fn is_compatible(view: &View<'_>) -> bool {
+    view.file("/lib/libgcompat.so.0").is_some()
 }
 
 fn folder(path: &str) -> &str {

@@ -16,6 +16,8 @@ pub struct Program {
     pub role: &'static str,
     /// Its words.
     pub words: Vec<String>,
+    /// Whether they are words for another program, which may start the first of them, or do something else with it.
+    pub arguments: bool,
 }
 
 /// A file from which on the loader's work is followed.
@@ -45,17 +47,23 @@ impl Started<'_, '_> {
     /// that are not.
     pub(super) fn roots(&self, program: &Program, errors: &mut Vec<ElfError>) -> Vec<Root> {
         let mut found = Vec::new();
-        for path in self.programs(&program.words) {
-            self.follow(path, program.role.to_owned(), SCRIPTS, &mut found, errors);
+        for (path, sure) in self.programs(program) {
+            // A script that is an argument is for the program before it.
+            if sure || self.executable_at(&path).is_none_or(|file| file.elf().is_some()) {
+                self.follow(path, program.role.to_owned(), SCRIPTS, &mut found, errors);
+            }
         }
         found
     }
 
-    /// What a command's words name: the first, one behind `--` (a program that starts another), absolute paths of programs.
-    fn programs(&self, words: &[String]) -> Vec<ImagePath> {
-        let mut found: Vec<ImagePath> = Vec::new();
+    /// What a command's words name: the first, one behind `--` (a program that starts another), absolute paths of programs;
+    /// with whether it is surely started.
+    fn programs(&self, program: &Program) -> Vec<(ImagePath, bool)> {
+        let words = &program.words;
+        let mut found: Vec<(ImagePath, bool)> = Vec::new();
         for (index, word) in words.iter().enumerate() {
             let named = index == 0 || words[index - 1] == "--";
+            let sure = named && !(program.arguments && index == 0);
             let place = if named {
                 self.program(word)
             } else if word.starts_with('/') {
@@ -64,13 +72,21 @@ impl Started<'_, '_> {
                 None
             };
             let Some(path) = place else { continue };
-            let is_env = named && word.rsplit('/').next() == Some("env");
+            let is_env = sure && word.rsplit('/').next() == Some("env");
             if is_env && let Some(word) = behind_env(words[index + 1..].iter().map(String::as_str)) {
-                found.extend(self.program(word));
+                found.extend(self.program(word).map(|path| (path, true)));
             }
-            found.push(path);
+            found.push((path, sure));
         }
         found
+    }
+
+    /// What an own file is.
+    fn executable_at(&self, path: &ImagePath) -> Option<std::sync::Arc<Executable>> {
+        match self.view.file(path.as_str())?.1 {
+            Source::Own(entry) => Some(self.files.of(entry)),
+            Source::Base => None,
+        }
     }
 
     /// A program by its name or path.

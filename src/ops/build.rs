@@ -15,7 +15,7 @@ use super::image_record::{ImageRecord, image_report};
 use super::machine::Machine;
 use super::pack::{Origin, pack_layer};
 use super::prepare::{BuildOptions, Prepared, Session, Target};
-use super::workspace_images::{Stage, WorkspaceImage, stages};
+use super::workspace_images::{Stage, Wanted, WorkspaceImage, stages};
 use crate::model::{Class, Document, ImageRef, KeyDigest, Layer, Size};
 use crate::plan::PlannedLayer;
 use crate::report::{ImageReport, MergedTree, Previous};
@@ -95,7 +95,17 @@ impl Session<'_> {
     pub(super) fn build_needed(&self, specs: &[Arc<ImageSpec>]) -> Result<Vec<Error>, Error> {
         let mut stages = stages(specs);
         stages.pop();
-        if stages.is_empty() { Ok(Vec::new()) } else { Ok(self.build(&stages, &|_, _| {})?.errors) }
+        let is_built = |wanted: &Wanted| {
+            wanted
+                .platforms
+                .iter()
+                .all(|platform| self.images.find(&wanted.spec.identity, *platform).is_some())
+        };
+        stages.iter_mut().for_each(|stage| stage.retain(|wanted| !is_built(wanted)));
+        if stages.iter().all(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        Ok(self.build(&stages, &|_, _| {})?.errors)
     }
 
     fn build(&self, stages: &[Stage], made: &Made<'_>) -> Result<Built, Error> {

@@ -1,7 +1,6 @@
 //! Whether the programs of a planned image will find what they need when they are started.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use crate::model::{Content, ContentDigest, Entry, EntryKind, KeyDigest, PackageF
 use crate::plan::ImageConfig;
 use crate::report::ForeignFiles;
 use crate::spec::{ImageSpec, Packages};
-use crate::system::{IoError, parallel};
+use crate::system::{IoError, fs, parallel};
 
 /// Raised when what is noted of files gains or changes a meaning.
 const REVISION: u32 = 1;
@@ -89,7 +88,9 @@ impl Session<'_> {
 
     /// Reads a file, and notes what it is where it surely still has that content.
     fn read(&self, path: &Path, digest: &ContentDigest, key: &KeyDigest) -> io::Result<Executable> {
-        let mut file = File::open(path)?;
+        let Some(mut file) = fs::open_regular(path).map_err(|error| error.source)? else {
+            return Ok(Executable::Other);
+        };
         let sure = path.starts_with(self.machine.store.root()) || self.sources.is_known(&file, digest);
         let found = Executable::read(&mut file)?;
         if sure {
@@ -109,18 +110,20 @@ fn sum(foreign: &[Foreign]) -> Option<ForeignFiles> {
 /// What is started in an image. What a shell would do with a command is not looked into.
 fn programs(config: &ImageConfig) -> Vec<Program> {
     let mut programs = Vec::new();
-    let mut add = |role, words: Vec<String>| {
+    let mut add = |role, words: Vec<String>, arguments: bool| {
         if !words.is_empty() {
-            programs.push(Program { role, words });
+            programs.push(Program { role, words, arguments });
         }
     };
-    add("the entrypoint", config.entrypoint.clone().unwrap_or_default());
-    add("the command", config.cmd.clone().unwrap_or_default());
+    let entrypoint = config.entrypoint.clone().unwrap_or_default();
+    let arguments = entrypoint.last().is_some_and(|word| word != "--");
+    add("the entrypoint", entrypoint, false);
+    add("the command", config.cmd.clone().unwrap_or_default(), arguments);
     let test = config.healthcheck.as_ref().and_then(|check| check.get("Test")?.as_array());
     let mut words = test.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned));
     match words.next().as_deref() {
-        Some("CMD") => add("the health check", words.collect()),
-        Some("CMD-SHELL") => add("the health check", vec!["/bin/sh".to_owned()]),
+        Some("CMD") => add("the health check", words.collect(), false),
+        Some("CMD-SHELL") => add("the health check", vec!["/bin/sh".to_owned()], false),
         _ => {}
     }
     programs

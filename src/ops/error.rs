@@ -98,8 +98,8 @@ pub enum ErrorKind {
     /// Alpine packages.
     #[error(transparent)]
     Apk(Box<ApkPackageError>),
-    /// Packages that cannot stand side by side.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    /// Packages that cannot stand side by side; the first of them are told.
+    #[error("{}", .0.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Packages(Vec<PackagesError>),
     /// Maintainer scripts that no rule covers.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]

@@ -159,8 +159,9 @@ CONF
   if [ -z "$(find "$directory/var/lib/apt/lists" -name '*_Packages')" ]; then
     APT_CONFIG=$directory/apt.conf apt-get -qq update
   fi
-  # As in sources.list.
-  find "$directory/var/lib/apt/lists" -name '*_Packages' | LC_ALL=C sort -t _ -k 3,3 -k 2,2 >"$directory/indexes"
+  for line in "$suite" "$suite-updates" "$suite-security"; do
+    find "$directory/var/lib/apt/lists" -name "*_dists_${line}_main_*_Packages"
+  done >"$directory/indexes"
   echo "$architecture" >"$directory/architecture"
 }
 
@@ -202,7 +203,7 @@ for target in "${targets[@]}"; do
     cp "$directory/sets" "$directory/sets.asked"
     asked "$directory"
   }
-  APT_SETS=$directory "$cargo" test -q --test debian -- --ignored --nocapture sets_of_a_campaign 2>&1 | grep 'packages read' | sed "s/^/$suite $architecture: /"
+  APT_SETS=$directory "$cargo" test -q --test debian -- --nocapture 2>&1 | grep 'packages read' | sed "s/^/$suite $architecture: /"
   paste -d '\t' "$directory/sets" "$directory/apt" "$directory/chosen" | awk -F '\t' -v target="$suite $architecture" -v differences="$directory/differences" '
     function list(text, into,   parts, i, n) { delete into; n = split(text, parts, " "); for (i = 1; i <= n; i++) into[parts[i]] }
     BEGIN { printf "" >differences }

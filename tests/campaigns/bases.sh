@@ -6,7 +6,8 @@
 #
 # As root on Linux, with dockerd, openssl, jq and, for arm64, qemu-aarch64-static; fetches packages from Debian's mirror as this
 # machine has it. IMGPACK_BIN names another binary. Whatever it starts, mounts or registers it takes away, also when it fails.
-# A list of packages by syft is compared with the lock where syft is installed.
+# What syft lists is compared with the lock where syft is installed, here or in target/tools/bin (some minutes, once):
+#   GOBIN=$PWD/target/tools/bin go install github.com/anchore/syft/cmd/syft@v1.38.2
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 imgpack=$(realpath "${IMGPACK_BIN:-target/release/imgpack}")

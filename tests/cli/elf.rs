@@ -67,7 +67,7 @@ fn what_would_not_start_is_told() {
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 needs libpq.so.5, which the loader does not find in the image (the entrypoint)
     hint: `packages: { debian: { install: [libpq5] } }` brings it; `elf: { allow: [libpq.so.5] }` lets it pass
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 needs GLIBC_2.38, and the image's /lib/x86_64-linux-gnu/libc.so.6 has GLIBC_2.36 at most (the entrypoint)
-    hint: build x on the base's distribution or an older one, or take a newer base; `elf: { ignore: [/app/x] }` lets it pass
+    hint: build x on the base's distribution or an older one, or take a newer base, or let it pass with `elf: { ignore: [/app/x] }`
     ");
 
     env.file("conf/x", "#!/usr/bin/env python3\n");
@@ -88,7 +88,7 @@ fn what_would_not_start_is_told() {
     web linux/amd64: reading the base
     web linux/arm64: reading the base
     error: web (linux/arm64): /app/x from buildspecs/web.yaml:2:9 is made for x86_64, and the image is for aarch64 (the entrypoint)
-    hint: take the one for aarch64, or let it pass with `elf: { ignore: [/app/x] }`
+    hint: take what is made for aarch64, or let it pass with `elf: { ignore: [/app/x] }`
     ");
 }
 
@@ -163,6 +163,6 @@ fn files_for_other_platforms_are_a_line_of_the_report() {
     1 image to build for linux/amd64
     web linux/amd64: reading the base
     error: web (linux/amd64): /app/node_modules/bcrypt/build/bcrypt.node from buildspecs/web.yaml:2:9 is made for aarch64, and the image is for x86_64 (a Node addon)
-    hint: take the one for x86_64, or let it pass with `elf: { ignore: [/app/node_modules/bcrypt/build/bcrypt.node] }`
+    hint: take what is made for x86_64, or let it pass with `elf: { ignore: [/app/node_modules/bcrypt/build/bcrypt.node] }`
     ");
 }

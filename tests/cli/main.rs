@@ -29,6 +29,7 @@ mod merge;
 mod mirror;
 mod offline;
 mod output;
+mod package_layers;
 mod packages;
 mod pinning;
 mod plan;

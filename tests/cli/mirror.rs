@@ -69,6 +69,12 @@ impl Deb {
         self
     }
 
+    /// A file of any mode.
+    pub(crate) fn file_with_mode(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.files.push((path.to_owned(), content.into(), mode));
+        self
+    }
+
     /// A maintainer script, or another file beside the control file.
     pub(crate) fn script(mut self, name: &str, text: &str) -> Self {
         self.scripts.push((name.to_owned(), text.to_owned()));

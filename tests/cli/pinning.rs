@@ -426,6 +426,26 @@ fn the_data_that_imgpack_carries() {
 }
 
 #[test]
+fn programs_are_data_of_their_own() {
+    let env = Env::with_files();
+    env.spec("web", "base: scratch\ninit: true\nimage: { entrypoint: [/x], healthcheck: \"tcp://:80\" }\n");
+    assert_snapshot!(env.succeeds(&["lock"]).stderr, @r"
+    builtin init: version 1
+    builtin probe: version 1
+    ");
+    let text = read(&env).unwrap();
+    env.file(LOCK, text.replace("probe version 1", "probe version 1+abcdef012345"));
+    assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
+    error: web (linux/amd64, linux/arm64): imgpack.lock pins probe@1+abcdef012345, and this imgpack carries probe@1
+    hint: use an imgpack that carries it, or pin this one's with `imgpack lock --upgrade probe`
+    ");
+    assert_snapshot!(env.run(&["outdated"]).stdout, @r"
+    NAME           PINNED          NOW
+    builtin probe  1+abcdef012345  1
+    ");
+}
+
+#[test]
 fn only_what_nothing_asks_for_goes_and_only_without_a_selection() {
     let bases = Bases::start();
     let env = bases.workspace();

@@ -10,11 +10,12 @@ use imgpack::model::Platform;
 
 use crate::program::{folder, here, installed, program, said};
 
-/// A server of grpc-go, with its address and that of one without the health service.
+/// A server of grpc-go, with its address, that of one without the health service, and that of one of HTTP.
 struct Server {
     child: Child,
     full: String,
     bare: String,
+    web: String,
 }
 
 impl Server {
@@ -23,8 +24,8 @@ impl Server {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut line = || lines.next().unwrap().unwrap();
-        let (full, bare) = (line(), line());
-        Some(Self { child, full, bare })
+        let (full, bare, web) = (line(), line(), line());
+        Some(Self { child, full, bare, web })
     }
 }
 
@@ -55,7 +56,7 @@ fn serve_text(text: &'static str) -> String {
 #[test]
 fn servers_of_grpc_are_asked_on_both_platforms() {
     let Some(server) = Server::start() else { return };
-    let Server { full, bare, .. } = &server;
+    let Server { full, bare, web, .. } = &server;
     for platform in Platform::ALL {
         for (url, options, wanted) in [
             (format!("grpc://{full}"), &[][..], (0, "SERVING")),
@@ -86,6 +87,8 @@ fn servers_of_grpc_are_asked_on_both_platforms() {
                 ),
             ),
             (format!("tcp://{full}"), &[], (0, "open")),
+            (format!("http://{web}/health"), &["--body", "{\"ok\":true}"], (0, "status 200 OK")),
+            (format!("http://{web}/"), &[], (1, "status 503 Service Unavailable: the database is away")),
         ] {
             let Some(mut probe) = program("imgpack-probe", platform) else { continue };
             let (code, text) = said(probe.args(options).arg(&url));

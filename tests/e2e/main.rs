@@ -14,6 +14,7 @@
 
 mod arm64;
 mod catalogue;
+mod components;
 mod engine;
 mod judges;
 mod program;

@@ -91,7 +91,7 @@ fn lacking() -> Option<String> {
 }
 
 /// Says that the running test is skipped, where `tests/run` counts it; fails instead in CI.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(env::var("CI").as_deref() != Ok("true"), "nothing may be skipped in CI: {reason}");
     let current = thread::current();
     let line = format!("{}: {reason}\n", current.name().unwrap_or("a test"));

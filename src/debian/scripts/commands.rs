@@ -104,7 +104,15 @@ impl Run<'_, '_> {
             Outcome { status, flow }
         };
         Some(match name {
-            ":" | "true" | "umask" | "trap" | "wait" => Outcome::DONE,
+            ":" | "true" | "trap" | "wait" => Outcome::DONE,
+            "umask" => match words {
+                [] => Outcome::DONE,
+                [mask] if u32::from_str_radix(mask, 8).is_ok_and(|mask| mask <= 0o777) => {
+                    self.state.umask = u32::from_str_radix(mask, 8).unwrap_or(0o022);
+                    Outcome::DONE
+                }
+                _ => return None,
+            },
             "false" => Outcome::next(Some(false)),
             "exit" => leave(Flow::Exit, self),
             "return" => leave(Flow::Return, self),

@@ -156,7 +156,8 @@ impl Changes<'_> {
         for path in self.paths {
             if let Some(place) = self.place(run, path) {
                 let place = run.system.files.followed(place.as_str()).unwrap_or(place);
-                run.system.make_directory(&place, mode.unwrap_or(0o755), &run.origin);
+                let mode = mode.unwrap_or(0o777 & !run.state.umask);
+                run.system.make_directory(&place, mode, &run.origin);
             }
         }
         Done::Ended(Some(true))
@@ -292,7 +293,7 @@ impl Changes<'_> {
             if run.system.files.target(path).is_none()
                 && let Some(place) = self.place(run, path)
             {
-                run.system.put(&place, account_commands::file(""), 0o644, &run.origin);
+                run.system.put(&place, account_commands::file(""), 0o666 & !run.state.umask, &run.origin);
             }
         }
         Done::Ended(Some(true))
@@ -545,7 +546,8 @@ impl Run<'_, '_> {
             self.refuse(format!("`{statement}`: it is no place in the image"));
             return;
         };
-        let mode = self.system.files.facts.tree.get(&place).map_or(0o644, |fact| fact.mode);
+        let mode =
+            self.system.files.facts.tree.get(&place).map_or(0o666 & !self.state.umask, |fact| fact.mode);
         let origin = Arc::clone(&self.origin);
         self.system.put(&place, EntryKind::bytes(text.into_bytes()), mode, &origin);
     }

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub variables: BTreeMap<String, String>,
     pub arguments: Vec<String>,
     pub directory: String,
+    /// Permission bits that new files do not get.
+    pub umask: u32,
 }
 
 impl State {
@@ -56,7 +58,9 @@ impl State {
         let same = self.arguments == other.arguments;
         let arguments = if same { self.arguments } else { vec![UNKNOWN.to_string()] };
         let same = self.directory == other.directory;
-        Self { variables, arguments, directory: if same { self.directory } else { UNKNOWN.to_string() } }
+        let directory = if same { self.directory } else { UNKNOWN.to_string() };
+        // The closer of two is the safe one.
+        Self { variables, arguments, directory, umask: self.umask | other.umask }
     }
 }
 
@@ -113,6 +117,7 @@ impl<'s, 'a> Run<'s, 'a> {
                 .collect(),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             directory: "/".to_owned(),
+            umask: 0o022,
         };
         Self {
             system,

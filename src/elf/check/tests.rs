@@ -121,7 +121,7 @@ impl<'a> Image<'a> {
 
     fn checked(&self) -> Checked {
         let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let programs = [Program { role: "the entrypoint", words: list(self.programs) }];
+        let programs = [Program { role: "the entrypoint", words: list(self.programs), arguments: false }];
         let text = self.base.text("/etc/os-release");
         check(
             &View::new(&self.base, &self.layers),
@@ -356,7 +356,7 @@ fn extensions_find_what_their_interpreter_loaded() {
         of(&rows),
         [
             format!(
-                "{one} from files[0] needs libq.so.1, which the loader does not find in the image (a Python extension), and one more file does"
+                "{one} from files[0] needs libq.so.1, which the loader does not find in the image (a Python extension); the same of another file"
             ),
             format!(
                 "{three} from files[0] is made for aarch64, and the image is for x86_64 (a Python extension)"
@@ -420,6 +420,16 @@ fn files_for_other_platforms_are_told_and_no_errors() {
             "x/bin/helper",
         ]
     );
+    let sharp = |libc: &str| format!("{modules}/@img/sharp-{libc}-x64/lib/sharp-{libc}-x64.node");
+    let (glibc, both) = (sharp("linux"), sharp("linuxmusl"));
+    let rows = [
+        (glibc.as_str(), Put::Elf(ElfFile { needed: &["ld-linux-x86-64.so.2"], ..ElfFile::default() })),
+        (&both, musl()),
+    ];
+    let of = |rows: &[(&str, Put<'_>)]| Image::new(&alpine(), rows, &["sh"]).checked();
+    assert_eq!(of(&rows).foreign.len(), 1);
+    assert!(of(&rows).errors.is_empty());
+    assert_eq!(of(&rows[..1]).errors.len(), 1);
     let lone = [("/app/node_modules/y/build/Release/y.node", addon(183))];
     assert_eq!(
         Image::new(&debian(), &lone, &["python3"]).errors(),
@@ -427,6 +437,58 @@ fn files_for_other_platforms_are_told_and_no_errors() {
             "/app/node_modules/y/build/Release/y.node from files[0] is made for aarch64, and the image is for x86_64 (a Node addon)"
         ]
     );
+}
+
+#[test]
+fn arguments_are_no_programs() {
+    let rows = [("/app/server", Text("#!/usr/bin/env node\n")), ("/app/x", program(&["libnone.so"]))];
+    let of = |words: &[&str], arguments| {
+        let view = base(&debian());
+        let layers = [own(&rows)];
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let programs = [Program { role: "the command", words, arguments }];
+        let check_of = Check {
+            machine: "x86_64",
+            env: &[],
+            workdir: Some("/app"),
+            programs: &programs,
+            allow: &[],
+            ignore: &[],
+            look: &|entry| match &entry.kind {
+                EntryKind::File { content: Content::Bytes(bytes), .. } => {
+                    Arc::new(Executable::read(&mut &bytes[..]).unwrap())
+                }
+                _ => unreachable!(),
+            },
+            distribution: None,
+        };
+        check(&View::new(&view, &layers), &check_of).errors.len()
+    };
+    for (words, arguments, errors) in [
+        (&["./server"][..], false, 1),
+        (&["./server"], true, 0),
+        (&["python3", "/app/server"], false, 0),
+        (&["python3", "--", "/app/server"], false, 1),
+        (&["python3", "/app/x"], false, 1),
+        (&["/app/x"], true, 1),
+    ] {
+        assert_eq!(of(words, arguments), errors, "{words:?} {arguments}");
+    }
+}
+
+#[test]
+fn gcompat_stands_in_for_glibc() {
+    let mut rows = alpine();
+    let compat = || Put::Elf(ElfFile { soname: Some("libgcompat.so.0"), ..ElfFile::default() });
+    rows.extend([(GLIBC, compat()), ("/lib/libgcompat.so.0", compat())]);
+    let versions = [("libc.so.6", &["GLIBC_2.34"][..])];
+    let x = ElfFile {
+        interpreter: Some(GLIBC),
+        needed: &["libc.so.6", "libpthread.so.0"],
+        versions_needed: &versions,
+        ..ElfFile::default()
+    };
+    assert_eq!(Image::new(&rows, &[("/x", Put::Elf(x))], &["/x"]).errors(), [""; 0]);
 }
 
 #[test]

@@ -195,7 +195,7 @@ mod tests {
         bytes
     }
 
-    fn text(contents: &DebContents, offset: u64, length: u64) -> io::Result<String> {
+    fn text(contents: &PackageContents<Deb>, offset: u64, length: u64) -> io::Result<String> {
         let mut text = String::new();
         contents.open(offset, length)?.read_to_string(&mut text).map(|_| text)
     }
@@ -204,7 +204,7 @@ mod tests {
     fn a_package_is_unpacked_once_and_only_when_it_is_wanted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.deb");
-        let contents = DebContents::new(path.clone(), folder.path());
+        let contents = PackageContents::<Deb>::new(path.clone(), folder.path());
         std::fs::write(&path, deb(b"hello")).unwrap();
         assert_eq!(text(&contents, 0, 5).unwrap(), "hello");
         // What was unpacked has no name, and stays though the package goes.
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(rest, "lo");
         assert!(slice.seek(SeekFrom::Current(-9)).is_err());
 
-        let gone = DebContents::new(path, folder.path());
+        let gone = PackageContents::<Deb>::new(path, folder.path());
         let error = text(&gone, 0, 5).unwrap_err();
         assert_eq!(error.to_string(), "cannot read it");
         assert!(error.into_inner().is_some_and(|error| error.source().is_some()));

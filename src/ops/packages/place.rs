@@ -43,7 +43,8 @@ pub fn place_packages(
         .collect();
     let names = packages.iter().map(|package| package.pinned.name.as_str());
     let debs: Vec<(&str, &DebFacts)> = names.zip(facts.iter().copied()).collect();
-    let merged = merge_packages(&debs, base, &|kind| keeps(spec.keep, kind)).map_err(ErrorKind::Packages)?;
+    let merged = merge_packages(&debs, base, &|kind| keeps(spec.keep, kind))
+        .map_err(|errors| Error::from(ErrorKind::Packages(errors)).at(&spec.site))?;
     let rows: Vec<(&Unpacked, &[PackageFile])> =
         packages.iter().zip(merged.files.iter().map(Vec::as_slice)).collect();
     let parts = package_parts(&rows).map_err(LayerError::from)?;
