@@ -115,7 +115,7 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
         (Vec::<Vec<PackageFile>>::new(), BTreeSet::new(), BTreeSet::new());
     let mut directories = Directories::of(&database);
     for (pinned, facts) in *packages {
-        let record = match record(pinned, facts, base, &accounts) {
+        let mut record = match record(pinned, facts, base, &accounts) {
             Ok(record) => record,
             Err(source) => {
                 errors.push(InstallError::Package { package: pinned.name.clone(), source });
@@ -126,7 +126,7 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
             gone.extend(database.packages.remove(at).paths());
         }
         let owners = database.owners();
-        let mut own = Vec::new();
+        let (mut own, mut kept) = (Vec::new(), BTreeSet::new());
         for file in &facts.files {
             let mut placed = file.file.clone();
             placed.owner = owner(file, &accounts);
@@ -142,7 +142,10 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
                                 .for_each(|files| files.retain(|known| known.path != placed.path));
                             dropped.insert(path.to_owned());
                         }
-                        Some(false) => continue,
+                        Some(false) => {
+                            kept.insert(path.to_owned());
+                            continue;
+                        }
                         None => {
                             errors.push(InstallError::Conflict {
                                 path: placed.path.clone(),
@@ -165,6 +168,7 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
         files.push(own);
         database.drop_files(&dropped);
         dropped.clear();
+        record.drop_files(&kept);
         database.add([record]);
     }
     let owners = database.owners();

@@ -109,10 +109,7 @@ impl Installed {
 
     /// Takes paths from the packages that have them.
     pub fn drop_files(&mut self, paths: &BTreeSet<String>) {
-        for directory in self.packages.iter_mut().flat_map(|package| &mut package.directories) {
-            let InstalledDirectory { path, files, .. } = directory;
-            files.retain(|file| !paths.contains(&joined(path, &file.name)));
-        }
+        self.packages.iter_mut().for_each(|package| package.drop_files(paths));
     }
 }
 
@@ -128,6 +125,13 @@ impl InstalledPackage {
         let replaces = Dependency::list(text('r')).map_err(failed)?;
         let replaces_priority = text('q').parse().unwrap_or(0);
         Ok(Self { replaces, replaces_priority, package, own, directories })
+    }
+
+    /// Takes paths from it.
+    pub(super) fn drop_files(&mut self, paths: &BTreeSet<String>) {
+        for InstalledDirectory { path, files, .. } in &mut self.directories {
+            files.retain(|file| !paths.contains(&joined(path, &file.name)));
+        }
     }
 
     fn text(&self) -> String {

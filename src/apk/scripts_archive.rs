@@ -87,8 +87,8 @@ fn header(name: &str, size: usize, time: u64) -> [u8; BLOCK] {
     put(100, b"0000755");
     put(108, b"0000000");
     put(116, b"0000000");
-    put(124, format!("{size:011o}").as_bytes());
-    put(136, format!("{time:011o}").as_bytes());
+    put(124, format!("{size:012o}").as_bytes());
+    put(136, format!("{time:012o}").as_bytes());
     put(148, b"        ");
     put(156, b"0");
     put(257, b"ustar  ");

@@ -278,6 +278,10 @@ impl<'u, 'a> Choice<'u, 'a> {
                 self.requirers_changed(need.name);
             }
         }
+        // What is decided does not change any more.
+        if self.names[need.name].locked && !self.met_by_choice(need) && !self.ignore_conflicts {
+            self.errors += 1;
+        }
         for provider in &self.name(need.name).providers {
             if !self.meets(need.dependency, provider) {
                 self.packages[provider.package].conflicts += 1;
