@@ -56,6 +56,9 @@ impl Session<'_> {
         packages: &DebianPackages,
         base: &BaseImage,
     ) -> Result<Arc<PackageSet>, Error> {
+        if base.facts.text("/lib/apk/db/installed").is_some() {
+            return Err(Error::from(PackageError::OnAlpine).at(&packages.site));
+        }
         let installed = installed(&base.facts);
         let database = database(&installed);
         if let Some(key) = self.database_key(target)

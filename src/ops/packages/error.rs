@@ -136,6 +136,11 @@ pub enum PackageError {
         /// What there is.
         found: BlobDigest,
     },
+    /// The base has packages of another kind.
+    #[error(
+        "packages.debian wants a base of Debian or one without packages, and this one is of Alpine (/lib/apk/db/installed)"
+    )]
+    OnAlpine,
     /// Nothing may be asked, and nothing is known.
     #[error("which packages {suite} has now is not known here, and --offline lets no request leave")]
     Offline {
@@ -173,6 +178,7 @@ impl PackageError {
                 Some(format!("`imgpack lock --upgrade {}` finds them anew", row.rsplit('/').next().unwrap_or(row)))
             }
             Self::Moved { package, .. } => Some(format!("`imgpack lock --upgrade {package}` takes what there is")),
+            Self::OnAlpine => Some("take a base of Debian, or say `packages.apk`".to_owned()),
             Self::Offline { .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".to_owned())
             }

@@ -2,12 +2,16 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::error::ApkPackageError;
+use super::fetch::ApkFile;
 use super::state::BaseState;
 use crate::apk::{Package, PublicKey, read_index};
 use crate::model::BlobDigest;
-use crate::ops::error::Error;
+use crate::ops::error::{Error, ErrorKind};
+use crate::ops::packages::archive::Root;
+use crate::ops::packages::error::PackageError;
+use crate::ops::packages::fetch::Wanted;
 use crate::ops::prepare::Session;
-use crate::registry::ArchiveFile;
+use crate::registry::RegistryError;
 use crate::spec::{ApkLocation, ApkPackages, ApkRepository, SourcePath};
 use crate::system::fs;
 
@@ -34,11 +38,6 @@ impl Repository {
             ApkLocation::Url(url) => url.trim_end_matches('/').to_owned(),
             ApkLocation::Directory(path) => path.path.clone(),
         }
-    }
-
-    /// The address of a file, with the folder of the architecture.
-    pub(super) fn address(&self, file: &str) -> String {
-        format!("{}/{file}", self.name)
     }
 
     /// A file of a directory of the workspace.
@@ -99,8 +98,8 @@ impl Session<'_> {
     ) -> Result<Arc<Vec<Package>>, Error> {
         self.machine.cancel.check()?;
         let file = format!("{architecture}/APKINDEX.tar.gz");
-        let address = repository.address(&file);
-        self.apk_indexes.get(address.clone(), || {
+        self.apk_indexes.get(format!("{}/{file}", repository.name), || {
+            let mut address = format!("{}/{file}", repository.name);
             let mut bytes = Vec::new();
             match repository.source(&file) {
                 Some(path) => {
@@ -112,11 +111,15 @@ impl Session<'_> {
                     }
                 }
                 None => {
-                    let wanted =
-                        ArchiveFile { address: &address, expected: None, limit: INDEX_LIMIT, proxy: None };
-                    let fetched = self.machine.registry.archive_file(&wanted, &mut bytes);
-                    fetched
-                        .map_err(|source| ApkPackageError::Fetch { what: "the index".to_owned(), source })?;
+                    let what = format!("the index of {}", repository.name);
+                    let wanted = ApkFile { what: &what, file: &file, expected: None, limit: INDEX_LIMIT };
+                    let get = |root: &Root, wanted: &Wanted<'_>| {
+                        let mut bytes = Vec::new();
+                        self.fetch_from(root, wanted, &mut bytes)?;
+                        Ok(bytes)
+                    };
+                    let found = self.apk_get(&repository.name, &wanted, &get);
+                    (bytes, address) = found.map_err(|error| as_offline(error, &repository.name))?;
                 }
             }
             let digest = BlobDigest::of(&bytes);
@@ -127,5 +130,17 @@ impl Session<'_> {
             })?;
             Ok(Arc::new(index))
         })
+    }
+}
+
+/// Indexes are not kept: without a network only what is pinned is known.
+fn as_offline(error: Error, repository: &str) -> Error {
+    match &*error.kind {
+        ErrorKind::Apk(failure)
+            if matches!(**failure, ApkPackageError::Fetch { source: RegistryError::Offline { .. }, .. }) =>
+        {
+            PackageError::Offline { suite: repository.to_owned() }.into()
+        }
+        _ => error,
     }
 }
