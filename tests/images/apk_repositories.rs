@@ -285,3 +285,27 @@ fn on_another() -> &'static str {
      platforms: [linux/amd64]\n    packages: { apk: { install: [tool] } }\n  b:\n    base: spec:a\n    \
      platforms: [linux/amd64]\n    packages: { apk: { install: [library] } }\n"
 }
+
+#[test]
+fn a_key_is_for_the_image_that_names_it() {
+    if !installed(&["openssl"]) {
+        return;
+    }
+    let service = |name: &str, key: &str| {
+        format!(
+            "  {name}:\n    base: {{ rootfs: {{ linux/amd64: base.tar.gz }} }}\n    platforms: [linux/amd64]\n    packages: \
+             {{ apk: {{ install: [tool], repositories: [{{ dir: repo{key} }}] }} }}\n"
+        )
+    };
+    let services = service("a", ", key: test-1.rsa.pub") + &service("b", "");
+    let workspace = Workspace::new(&format!("services:\n{services}"));
+    let folder = workspace.beside("keys");
+    fs::create_dir_all(&folder).unwrap();
+    let key = Key::new(&folder, KEY);
+    workspace.write(KEY, &key.public);
+    workspace.write("base.tar.gz", base(&[]));
+    repository(&workspace.root.join("repo"), "x86_64", &[tool()], &key);
+    let told = failure(&mut workspace.command(&["build", "--quiet", "--keep-going"]), 4);
+    assert!(told.starts_with("error: b (linux/amd64): ") && told.matches("error:").count() == 1, "{told}");
+    assert!(told.contains("it is signed with test-1.rsa.pub, which is no trusted key"), "{told}");
+}

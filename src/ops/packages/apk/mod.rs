@@ -38,6 +38,9 @@ const REPOSITORY: &str = "repository";
 /// Fields of the rows of requests.
 const REQUEST: &str = "request";
 
+/// The newest version that there is of pinned packages, by the head of their rows, name and pinned version.
+pub(super) type NewestApks = BTreeMap<(String, String, String), Option<String>>;
+
 /// What the image asks for, as in `/etc/apk/world`, in the order of the names.
 pub(super) fn asked(packages: &ApkPackages) -> Result<Vec<Dependency>, Error> {
     let parse = |word: &String| Dependency::parse(word).map_err(ApkPackageError::Word);
@@ -182,21 +185,21 @@ impl Session<'_> {
         Ok(Arc::new(PackageSet { packages }))
     }
 
-    /// The newest versions of the packages that are pinned for an image on `base`, by the head of their rows, name and pinned
-    /// version. What is in `asked` already is not asked again.
+    /// The newest versions of the packages that are pinned for an image on `base`. What is in `asked` already is not asked
+    /// again.
     pub(super) fn newest_apks(
         &self,
         packages: &ApkPackages,
         base: &BaseImage,
         asked: &mut BTreeSet<String>,
-    ) -> Result<BTreeMap<(String, String, String), Option<String>>, Error> {
+    ) -> Result<NewestApks, Error> {
         let state = BaseState::of(&base.facts)?;
         let request = self.apk_request(packages, &state.architecture, &state.digest)?;
         if !asked.insert(request.name()) {
-            return Ok(BTreeMap::new());
+            return Ok(NewestApks::new());
         }
         let row = self.pins.rows(Kind::Packages).find(|(name, _)| *name == request.name());
-        let Some(words) = row.and_then(|(_, row)| row.get(INSTALL)) else { return Ok(BTreeMap::new()) };
+        let Some(words) = row.and_then(|(_, row)| row.get(INSTALL)) else { return Ok(NewestApks::new()) };
         let repositories = self.apk_repositories(packages, &state)?;
         let indexes = repositories.iter().map(|one| self.apk_index(one, &state.architecture));
         let indexes = indexes.collect::<Result<Vec<_>, _>>()?;
