@@ -196,7 +196,8 @@ fn hint(error: &Error) -> Option<String> {
                 .to_owned(),
         ),
         ErrorKind::Packages(_) => Some(
-            "leave one of the two packages out, with `exclude` where another one depends on it".to_owned(),
+            "leave one of the two packages out, with `exclude` where another one depends on it, or take another base"
+                .to_owned(),
         ),
         ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
         ErrorKind::Apk(error) => error.hint(),

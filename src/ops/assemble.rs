@@ -161,8 +161,18 @@ pub fn plan_image(
         bundle.as_deref(),
         &spec.remove,
     )?;
-    for link in placed.links {
-        composed.entries.insert(link).map_err(crate::plan::LayerError::from)?;
+    for entry in placed.composed {
+        // What the spec brings there, or removes itself.
+        let path = &entry.path;
+        let said = || {
+            spec.remove.contains(path)
+                || path.ancestors().any(|above| spec.remove.contains(&above))
+                || parts.iter().any(|part| part.entries.get(path).is_some())
+        };
+        if entry.kind == EntryKind::Whiteout && said() {
+            continue;
+        }
+        composed.entries.insert(entry).map_err(crate::plan::LayerError::from)?;
     }
     if composed.title.is_empty() {
         "the merged /usr".clone_into(&mut composed.title);

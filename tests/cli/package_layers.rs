@@ -221,7 +221,7 @@ fn packages_that_cannot_be_are_named() {
     hint: the file is what its archive publishes: take another version, or leave the package out with `exclude`
     error: web (linux/amd64): buildspecs/web.yaml:3:21: /usr/bin/x is in package other and in package tool, and neither says that it replaces the other
     /usr/bin/y is in package other and in package tool, and neither says that it replaces the other
-    hint: leave one of the two packages out, with `exclude` where another one depends on it
+    hint: leave one of the two packages out, with `exclude` where another one depends on it, or take another base
     ");
 }
 
@@ -231,4 +231,91 @@ fn files_that_run_as_others_are_told() {
     let told = env.succeeds(&["build"]).stderr;
     let notes: Vec<&str> = told.lines().filter(|line| line.starts_with("note: packages")).collect();
     assert_eq!(notes, ["note: packages bring files that run as their owner or group: /usr/bin/su (4755)"]);
+}
+
+/// The service `web` on a base with dpkg's database, in which `tool` 0 is, and `other` with `/usr/bin/other`.
+fn on_base(env: &Env, base: &str, install: &str) {
+    let row = |name: &str, more: &str| {
+        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 0\n{more}\n")
+    };
+    let conffile = "Conffiles:\n /etc/old.conf 00\n";
+    let mut files = vec![
+        ("./usr/bin/tool", "tool 0".to_owned()),
+        ("./usr/bin/old-tool", "old".to_owned()),
+        ("./usr/share/doc/tool/old", "old".to_owned()),
+        ("./usr/bin/other", "other".to_owned()),
+        ("./etc/old.conf", "mine".to_owned()),
+    ];
+    if base == "dpkg" {
+        files.extend([
+            ("./var/lib/dpkg/status", row("tool", conffile) + &row("other", "")),
+            (
+                "./var/lib/dpkg/info/tool.list",
+                "/.\n/usr\n/usr/bin\n/bin/tool\n/usr/bin/old-tool\n/etc/old.conf\n/usr/share/doc/tool/old\n"
+                    .to_owned(),
+            ),
+            ("./var/lib/dpkg/info/tool.prerm", "#!/bin/sh\n".to_owned()),
+            ("./var/lib/dpkg/info/other.list", "/.\n/usr/bin/other\n".to_owned()),
+        ]);
+    } else {
+        files.extend([
+            ("./var/lib/dpkg/status.d/tool", row("tool", "")),
+            ("./var/lib/dpkg/status.d/tool.md5sums", "00  bin/tool\n00  usr/bin/old-tool\n".to_owned()),
+            ("./var/lib/dpkg/status.d/other", row("other", "")),
+            ("./var/lib/dpkg/status.d/other.md5sums", "00  usr/bin/other\n".to_owned()),
+        ]);
+    }
+    let rows: Vec<_> =
+        files.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes(), 0o644)).collect();
+    env.file("base.tar", crate::mirror::tar(&rows));
+    env.spec(
+        "web",
+        &format!(
+            "base: {{ rootfs: {{ linux/amd64: ../base.tar }} }}\nplatforms: [linux/amd64]\n\
+             packages: {{ debian: {{ suite: bookworm, install: [{install}] }} }}\n"
+        ),
+    );
+}
+
+fn whiteouts(env: &Env, name: &str) -> Vec<String> {
+    let layers = layers(env, name);
+    let rows = layers.iter().flat_map(|(_, _, rows)| rows);
+    rows.filter_map(|row| Some(row.split_once(' ')?.1.to_owned()))
+        .filter(|row| row.contains("/.wh."))
+        .collect()
+}
+
+#[test]
+fn an_upgrade_takes_away_what_the_new_version_has_not() {
+    let (env, _mirror) = started(&debs("1"));
+    on_base(&env, "dpkg", "tool=1");
+    env.succeeds(&["lock"]);
+    env.succeeds(&["build", "--locked", "--output", "oci:image"]);
+    // The conffile stays, as with dpkg.
+    assert_eq!(
+        whiteouts(&env, "image"),
+        ["usr/bin/.wh.old-tool", "usr/share/doc/tool/.wh.old", "var/lib/dpkg/info/.wh.tool.prerm"]
+    );
+    on_base(&env, "status.d", "tool=1");
+    env.succeeds(&["lock"]);
+    env.succeeds(&["build", "--locked", "--output", "oci:image"]);
+    assert_eq!(whiteouts(&env, "image"), ["usr/bin/.wh.old-tool"]);
+}
+
+#[test]
+fn a_file_of_a_package_that_the_base_keeps() {
+    for base in ["dpkg", "status.d"] {
+        let other = |fields: &[(&str, &str)]| {
+            let deb = Deb::new("new", "1").program("/bin/other", "new");
+            fields.iter().fold(deb, |deb, (name, value)| deb.field(name, value))
+        };
+        let (env, mut mirror) = started(&[other(&[])]);
+        on_base(&env, base, "new");
+        let said = env.fails(2, &["build", "--quiet"]);
+        let expected = "/usr/bin/other is in package new and in the base's package other, which it does not say \
+                        that it replaces";
+        assert!(said.contains(expected), "{said}");
+        mirror.publish("bookworm", &[other(&[("Replaces", "other (<< 1)")])]);
+        env.succeeds(&["build", "--quiet"]);
+    }
 }
