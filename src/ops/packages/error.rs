@@ -108,6 +108,9 @@ pub enum PackageError {
         /// Why not.
         source: KeyError,
     },
+    /// Debian's packages on Alpine.
+    #[error("packages.debian wants a base of Debian or an empty one, and this one is Alpine")]
+    Alpine,
     /// Packages that do not go together.
     #[error("cannot choose packages of {suite} for {architecture}")]
     Unsolved {
@@ -136,11 +139,6 @@ pub enum PackageError {
         /// What there is.
         found: BlobDigest,
     },
-    /// The base has packages of another kind.
-    #[error(
-        "packages.debian wants a base of Debian or one without packages, and this one is of Alpine (/lib/apk/db/installed)"
-    )]
-    OnAlpine,
     /// Nothing may be asked, and nothing is known.
     #[error("which packages {suite} has now is not known here, and --offline lets no request leave")]
     Offline {
@@ -173,12 +171,12 @@ impl PackageError {
             Self::Ended { .. } => {
                 Some("the mirror is behind, or this machine's clock is wrong: name another mirror".to_owned())
             }
+            Self::Alpine => Some("take a base of Debian, or say `packages.apk`".to_owned()),
             Self::Unsolved { source, .. } => source.hint(),
             Self::Incomplete { row, .. } => {
                 Some(format!("`imgpack lock --upgrade {}` finds them anew", row.rsplit('/').next().unwrap_or(row)))
             }
             Self::Moved { package, .. } => Some(format!("`imgpack lock --upgrade {package}` takes what there is")),
-            Self::OnAlpine => Some("take a base of Debian, or say `packages.apk`".to_owned()),
             Self::Offline { .. } => {
                 Some("run `imgpack lock` without --offline: what is pinned needs no question".to_owned())
             }
