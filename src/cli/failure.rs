@@ -60,7 +60,9 @@ impl Exit {
 fn exit(error: &Error) -> Exit {
     match error.kind.own() {
         ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
-        ErrorKind::Spec(_)
+        ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
+        ErrorKind::Apk(_)
+        | ErrorKind::Spec(_)
         | ErrorKind::Lock(_)
         | ErrorKind::Tree(_)
         | ErrorKind::Select(_)
@@ -76,8 +78,6 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
-        ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
-        ErrorKind::Apk(_) => Exit::Usage,
         ErrorKind::Package(error) => match &**error {
             PackageError::Fetch { source, .. } => registry_exit(source),
             error if error.is_of_the_network() => Exit::Network,
