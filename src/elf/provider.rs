@@ -16,8 +16,6 @@ pub(super) struct Provider {
     pub(super) package: String,
     /// Whether that is known, and not only made of the library's name.
     pub(super) sure: bool,
-    /// The kind of `packages`.
-    pub(super) field: &'static str,
 }
 
 /// Rows `SONAME PACKAGE`, and `suite=PACKAGE` where it has another name from that suite on.
@@ -43,6 +41,17 @@ impl Distribution {
         }
     }
 
+    /// What a spec says to have a package.
+    pub(super) fn packages(&self, package: &str) -> String {
+        match self {
+            Self::Debian(Some(suite)) => {
+                format!("`packages: {{ debian: {{ suite: {suite}, install: [{package}] }} }}`")
+            }
+            Self::Debian(None) => format!("`packages: {{ debian: {{ suite: …, install: [{package}] }} }}`"),
+            Self::Alpine => format!("`packages: {{ apk: {{ install: [{package}] }} }}`"),
+        }
+    }
+
     /// The package that has a library.
     pub(super) fn provider(&self, soname: &str) -> Option<Provider> {
         match self {
@@ -56,10 +65,10 @@ impl Distribution {
                 });
                 let sure = known.is_some();
                 let package = known.or_else(|| by_rule(soname))?;
-                Some(Provider { package, sure, field: "debian" })
+                Some(Provider { package, sure })
             }
             // What stands there is what apk takes for a package's name.
-            Self::Alpine => Some(Provider { package: format!("so:{soname}"), sure: true, field: "apk" }),
+            Self::Alpine => Some(Provider { package: format!("so:{soname}"), sure: true }),
         }
     }
 }
