@@ -156,7 +156,10 @@ impl ElfError {
                 "give its file the execute bits, or its row in `files` `mode: \"0755\"`".to_owned()
             }
             Missing::Interpreter { interpreter, .. } => {
-                format!("put {interpreter} into the image, or start the script's program without it")
+                format!(
+                    "put {interpreter} into the image, or start the script's program without it; one that comes at run time: {}",
+                    ignore()
+                )
             }
         })
     }

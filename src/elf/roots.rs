@@ -173,6 +173,9 @@ impl Started<'_, '_> {
         let Executable::Script(line) = &*executable else {
             return found.push(Root { path, why });
         };
+        if self.files.is_ignored(path.as_str()) {
+            return;
+        }
         let mut words = line.split_whitespace();
         let Some(interpreter) = words.next().filter(|_| left > 0) else { return };
         let missing = |interpreter: &str| {

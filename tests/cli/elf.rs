@@ -75,8 +75,10 @@ fn what_would_not_start_is_told() {
     1 image to build for linux/amd64
     web linux/amd64: reading the base
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 is a script for python3 (`#!/usr/bin/env python3`), which is not in the image (the entrypoint)
-    hint: put python3 into the image, or start the script's program without it
+    hint: put python3 into the image, or start the script's program without it; one that comes at run time: `elf: { ignore: [/app/x] }`
     ");
+    spec(&env, "debian", "elf: { ignore: [/app/x] }\n");
+    env.succeeds(&["build"]);
 
     env.file("conf/x", ElfFile::default().bytes());
     spec(&env, "static", "");
