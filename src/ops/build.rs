@@ -117,7 +117,7 @@ impl Session<'_> {
         let tasks = begun.iter().flat_map(|(targets, _)| targets).map(|target| target.task.clone()).collect();
         self.machine.observer.event(Event::Tasks(tasks));
         let begun = begun.into_iter().map(|(targets, specs)| self.begin(targets, specs));
-        let mut begun = begun.collect::<Result<VecDeque<Prepared>, Error>>()?;
+        let mut begun: VecDeque<Prepared> = begun.collect();
         let bases = self.bases();
         let mut built = Built::default();
         while let Some(mut prepared) = begun.pop_front() {

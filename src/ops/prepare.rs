@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
     pub fn prepare(&self, specs: Vec<ImageSpec>) -> Result<Prepared, Error> {
         let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
         let mut errors = self.build_needed(&specs)?;
-        let mut prepared = self.begin(self.targets(&specs)?, specs)?;
+        let mut prepared = self.begin(self.targets(&specs)?, specs);
         self.leave_out(&mut prepared, &mut errors);
         let bases = self.bases();
         self.load_bases(&mut prepared, &bases);
@@ -186,11 +186,7 @@ impl<'a> Session<'a> {
     }
 
     /// Hashes the sources of builders, and finds out what files are taken from elsewhere.
-    pub(super) fn begin(
-        &self,
-        mut targets: Vec<Target>,
-        specs: Vec<Arc<ImageSpec>>,
-    ) -> Result<Prepared, Error> {
+    pub(super) fn begin(&self, mut targets: Vec<Target>, specs: Vec<Arc<ImageSpec>>) -> Prepared {
         let mut errors: Vec<Error> = Vec::new();
         let mut tell = |target: &Target, error: Error| errors.push(error.of(&target.task));
         for target in &targets {
@@ -204,7 +200,7 @@ impl<'a> Session<'a> {
         errors.extend(remote);
         let image = |index| Image { failed: failed.contains(&index), ..Image::default() };
         let (images, bases) = ((0..targets.len()).map(image).collect(), vec![None; targets.len()]);
-        Ok(Prepared { specs, targets, images, bases, compiles, errors })
+        Prepared { specs, targets, images, bases, compiles, errors }
     }
 
     /// Leaves out the targets that need an image of the workspace that could not be built: its `errors` are theirs too.
@@ -313,6 +309,11 @@ impl<'a> Session<'a> {
             let files = privileged.into_iter().collect::<Vec<_>>().join(", ");
             let text = format!("packages bring files that run as their owner or group: {files}");
             self.machine.observer.event(Event::Note(text));
+        }
+        let replaced: BTreeSet<String> = plans.iter().flatten().flat_map(PlannedImage::replaced).collect();
+        if !replaced.is_empty() {
+            let files = replaced.into_iter().collect::<Vec<_>>().join(", ");
+            self.machine.observer.event(Event::Note(format!("replaced in the image: {files}")));
         }
         self.sources.remember();
         let left_out = self.sources.left_out();

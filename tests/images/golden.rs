@@ -25,6 +25,7 @@ fn workspace() -> Workspace {
          \x20     - { to: /usr/bin/dangling, link: ../no/such/place }\n\
          \x20     - { to: /etc/tree.conf, text: \"arch = ${target.arch}\\n\", mode: \"0600\", owner: app, class: config }\n\
          \x20     - { to: /var/tree, dir: true, mode: \"1777\" }\n\
+         \x20   elf: { ignore: [/srv/tree/run.sh] }\n\
          \x20   image:\n\
          \x20     user: { name: app, uid: 1001, group: app, gid: 1002 }\n\
          \x20     entrypoint: [/srv/tree/run.sh]\n\

@@ -30,6 +30,7 @@ fn forms() -> Forms {
          \x20     - { to: /bin/app, link: /srv/run.sh }\n\
          \x20     - { from: large.bin, to: /opt/large.bin, class: shared }\n\
          \x20     - { to: /etc/arch, text: \"${target.arch}\", mode: \"0640\", owner: app, class: config }\n\
+         \x20   elf: { ignore: [/srv/run.sh] }\n\
          \x20   image: { user: { name: app, uid: 1001 }, volumes: [/data], entrypoint: [/srv/run.sh] }\n",
     );
     workspace.write("root.tar.gz", rootfs::merged());

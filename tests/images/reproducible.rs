@@ -36,6 +36,7 @@ services:
       - { from: tree, to: /srv/tree }
       - { from: large, to: /opt/large, class: deps }
       - { to: /srv/cache, dir: true, owner: app, mode: \"0700\" }
+    elf: { ignore: [/srv/tree/run.sh] }
     image: { user: { name: app, uid: 1001 }, volumes: [/data], entrypoint: [/srv/tree/run.sh] }
 ";
 const GO: [&str; 3] = ["go-static", "go-scratch", "go-merged"];
