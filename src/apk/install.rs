@@ -427,7 +427,8 @@ fn effects(
     let mut effects = Effects { users: accounts.users, groups: accounts.groups, ..Effects::default() };
     for (path, (mode, user, group, origin)) in done.directories {
         let path = ImagePath::parse(&path)?;
-        if base.tree.contains_key(&path) {
+        let packaged = |facts: &ApkFacts| facts.files.iter().any(|file| file.file.path == path);
+        if base.tree.contains_key(&path) || packages.iter().any(|(_, facts)| packaged(facts)) {
             continue;
         }
         let made = MadeEntry { kind: EntryKind::Directory, mode, user, group, origin };

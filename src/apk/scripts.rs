@@ -118,7 +118,7 @@ fn run(text: &str, accounts: &mut Accounts, done: &mut Done, origin: &Arc<str>) 
                 None => false,
             },
             "mkdir" | "install" => directories(program, arguments, done, origin),
-            "chown" | "chgrp" | "chmod" => attributes(program, arguments, done),
+            name @ ("chown" | "chgrp" | "chmod") => attributes(name, arguments, done),
             "ln" => match arguments {
                 ["-s" | "-sf" | "-snf" | "-sfn", target, path]
                     if path.starts_with('/') && !path.ends_with('/') =>
@@ -208,8 +208,9 @@ fn words(command: &str) -> Option<Vec<String>> {
 
 /// `mkdir -p` and `install -d`, with modes and owners.
 fn directories(program: &str, arguments: &[&str], done: &mut Done, origin: &Arc<str>) -> bool {
-    let (mut mode, mut user, mut group) = (0o755, "root", "root");
-    let (mut paths, mut is_directory) = (Vec::new(), program.ends_with("mkdir"));
+    let (mut mode, mut user, mut group) = (None, None, None);
+    let makes = program.ends_with("mkdir");
+    let (mut paths, mut is_directory) = (Vec::new(), makes);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match *word {
@@ -218,16 +219,16 @@ fn directories(program: &str, arguments: &[&str], done: &mut Done, origin: &Arc<
             "-m" | "-o" | "-g" => {
                 let Some(value) = words.next() else { return false };
                 match *word {
-                    "-o" => user = value,
-                    "-g" => group = value,
+                    "-o" => user = Some((*value).to_owned()),
+                    "-g" => group = Some((*value).to_owned()),
                     _ => match u32::from_str_radix(value, 8) {
-                        Ok(number) => mode = number,
+                        Ok(number) => mode = Some(number),
                         Err(_) => return false,
                     },
                 }
             }
             word if word.starts_with("-m") => match u32::from_str_radix(&word[2..], 8) {
-                Ok(number) => mode = number,
+                Ok(number) => mode = Some(number),
                 Err(_) => return false,
             },
             word if word.starts_with('/') => paths.push(word),
@@ -235,8 +236,17 @@ fn directories(program: &str, arguments: &[&str], done: &mut Done, origin: &Arc<
         }
     }
     for path in &paths {
-        let row = (mode, user.to_owned(), group.to_owned(), Arc::clone(origin));
-        done.directories.insert(path.trim_end_matches('/').to_owned(), row);
+        let path = path.trim_end_matches('/').to_owned();
+        let root = |name: &Option<String>| name.clone().unwrap_or_else(|| "root".to_owned());
+        let row = (mode.unwrap_or(0o755), root(&user), root(&group), Arc::clone(origin));
+        done.directories.entry(path.clone()).or_insert(row);
+        // What is there already changes with `install` alone.
+        if !makes && (mode.is_some() || user.is_some() || group.is_some()) {
+            let row = done.attributes.entry(path).or_default();
+            row.0 = mode.or(row.0);
+            row.1 = user.clone().or_else(|| row.1.take());
+            row.2 = group.clone().or_else(|| row.2.take());
+        }
     }
     is_directory && !paths.is_empty()
 }
@@ -268,4 +278,20 @@ fn attributes(program: &str, arguments: &[&str], done: &mut Done) -> bool {
         }
     }
     !paths.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_before_a_command_changes_nothing_of_it() {
+        let (mut accounts, mut done) = (Accounts::default(), Done::default());
+        let text = "/bin/chmod 700 /etc/x\n/bin/chgrp 5 /etc/x\n/usr/bin/install -d -m 750 -o 7 /var/x\nmkdir -p /var/x\n";
+        run(text, &mut accounts, &mut done, &Arc::from("package x")).unwrap();
+        assert_eq!(done.attributes["/etc/x"], (Some(0o700), None, Some("5".to_owned())));
+        assert_eq!(done.attributes["/var/x"], (Some(0o750), Some("7".to_owned()), None));
+        let (mode, user, ..) = &done.directories["/var/x"];
+        assert_eq!((*mode, user.as_str()), (0o750, "7"));
+    }
 }

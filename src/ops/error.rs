@@ -102,7 +102,7 @@ pub enum ErrorKind {
     #[error("{}", .0.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Packages(Vec<PackagesError>),
     /// Maintainer scripts that no rule covers.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", ScriptError::list(.0))]
     Scripts(Vec<ScriptError>),
     /// Programs and libraries that would not run.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]

@@ -131,15 +131,20 @@ fn what_is_not_known_of_a_script_is_told_with_the_ways_out() {
     ]);
     app(&env, "install: [tool, old]", "");
     assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
-    error: app (linux/amd64): package part: preinst does what imgpack does not know: it is no shell script
-    package tool: postinst does what imgpack does not know: `make-keys --size 4096`
-    package tool: postinst does what imgpack does not know: `> /etc/built`, of which the text is not known before the script runs
+    error: app (linux/amd64): buildspecs/app.yaml:1:1: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
+      preinst of part:
+        it is no shell script
+      postinst of tool:
+        `make-keys --size 4096`
+        `> /etc/built`, of which the text is not known before the script runs
     hint: `exclude: [part]` if nothing needs it, `scripts: { part: ignore }` if the image does without what the script does, or another base; please report it, so that imgpack learns the script
     ");
     app(&env, "install: [tool, old], exclude: [part]", "");
     assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
-    error: app (linux/amd64): package tool: postinst does what imgpack does not know: `make-keys --size 4096`
-    package tool: postinst does what imgpack does not know: `> /etc/built`, of which the text is not known before the script runs
+    error: app (linux/amd64): buildspecs/app.yaml:1:1: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
+      postinst of tool:
+        `make-keys --size 4096`
+        `> /etc/built`, of which the text is not known before the script runs
     hint: `exclude: [tool]` if nothing needs it, `scripts: { tool: ignore }` if the image does without what the script does, or another base; please report it, so that imgpack learns the script
     ");
     app(&env, "install: [tool, old], scripts: { tool: ignore, part: ignore }", "");

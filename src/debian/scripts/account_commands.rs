@@ -64,6 +64,19 @@ pub(super) fn run(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
             accounts::join(&system.accounts, &mut system.effects, user, group, &origin);
         }
         [user] if name == "usermod" || name == "gpasswd" => {
+            if asked.changes_row() {
+                let Some(row) = system.effects.users.get_mut(user) else { return Done::Unknown };
+                row.uid = asked.uid.unwrap_or(row.uid);
+                row.group = asked
+                    .group
+                    .or_else(|| asked.gid.map(|gid| gid.to_string()))
+                    .unwrap_or_else(|| row.group.clone());
+                row.home = asked.home.unwrap_or_else(|| row.home.clone());
+                row.shell = asked.shell.unwrap_or_else(|| row.shell.clone());
+                if !asked.comment.is_empty() {
+                    row.comment.clone_from(&asked.comment);
+                }
+            }
             for group in &asked.groups {
                 accounts::join(&system.accounts, &mut system.effects, user, group, &origin);
             }
@@ -79,7 +92,8 @@ pub(super) fn run(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
                     &origin,
                 );
             }
-            let group = asked.group.clone().or_else(|| own.then(|| user.clone()));
+            let numbered = asked.gid.filter(|_| !own).map(|gid| gid.to_string());
+            let group = asked.group.clone().or_else(|| own.then(|| user.clone())).or(numbered);
             let home = asked
                 .home
                 .clone()
@@ -138,6 +152,15 @@ struct Options {
 }
 
 impl Options {
+    /// Whether a user's row is to say something else.
+    fn changes_row(&self) -> bool {
+        let texts = [&self.group, &self.home, &self.shell];
+        texts.iter().any(|text| text.is_some())
+            || self.uid.is_some()
+            || self.gid.is_some()
+            || !self.comment.is_empty()
+    }
+
     /// `None` for an option that is not known.
     fn read(name: &str, words: &[&str]) -> Option<Self> {
         let mut found = Self::default();

@@ -1,7 +1,7 @@
 use super::pattern::UNKNOWN;
 use super::rules::Ends;
 use super::run::{Flow, Outcome, Run, Status};
-use super::{account_commands, conditions, file_commands};
+use super::{account_commands, conditions, file_commands, filters};
 
 /// What a known command came to.
 pub(super) enum Done {
@@ -23,6 +23,10 @@ impl Run<'_, '_> {
         }
         let words: Vec<&str> = fields.iter().map(String::as_str).collect();
         let Some((first, rest)) = words.split_first() else { return Outcome::DONE };
+        if *first == "dpkg-trigger" {
+            let names = rest.iter().filter(|word| !word.starts_with('-')).map(|word| (*word).to_owned());
+            self.system.triggered.extend(names);
+        }
         let name = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
             .iter()
             .find_map(|directory| first.strip_prefix(directory))
@@ -61,19 +65,25 @@ impl Run<'_, '_> {
             };
         match done {
             Done::Ended(status) => Outcome::next(status),
-            Done::Unknown => self.by_rule(&statement, false).unwrap_or_else(|| {
-                // The name alone, where only the place of a program stands before it.
+            Done::Unknown => {
                 let short = [&[name], rest].concat().join(" ");
-                self.by_rule(&short, false).unwrap_or_else(|| {
+                // The name alone, where only the place of a program stands before it.
+                let covered = if filters::writes(name, rest) {
+                    None
+                } else {
+                    self.by_rule(&statement, false).or_else(|| self.by_rule(&short, false))
+                };
+                covered.unwrap_or_else(|| {
                     self.refuse(format!("`{}`", shortened(&statement)));
                     self.output.push(UNKNOWN);
                     Outcome::next(None)
                 })
-            }),
+            }
         }
     }
 
     fn by_rule(&mut self, statement: &str, of_package: bool) -> Option<Outcome> {
+        self.spend(statement.len());
         let rules = self.system.rules;
         let rule = rules.covering(self.package, statement, of_package)?;
         match &rule.prints {
@@ -104,7 +114,11 @@ impl Run<'_, '_> {
             Outcome { status, flow }
         };
         Some(match name {
-            ":" | "true" | "trap" | "wait" => Outcome::DONE,
+            ":" | "true" | "wait" => Outcome::DONE,
+            "trap" => {
+                self.trap(words);
+                Outcome::DONE
+            }
             "umask" => match words {
                 [] => Outcome::DONE,
                 [mask] if u32::from_str_radix(mask, 8).is_ok_and(|mask| mask <= 0o777) => {
@@ -116,6 +130,7 @@ impl Run<'_, '_> {
             "false" => Outcome::next(Some(false)),
             "exit" => leave(Flow::Exit, self),
             "return" => leave(Flow::Return, self),
+            "break" | "continue" if !matches!(words, [] | ["1"]) => return None,
             "break" => Outcome { status: Some(true), flow: Flow::Break },
             "continue" => Outcome { status: Some(true), flow: Flow::Continue },
             "export" | "local" | "readonly" => {
@@ -125,7 +140,7 @@ impl Run<'_, '_> {
                         self.local(variable);
                     }
                     if name == "local" || word.contains('=') {
-                        self.state.variables.insert(variable.to_owned(), value.to_owned());
+                        self.assign(variable, value.to_owned());
                     }
                 }
                 Outcome::DONE
@@ -137,15 +152,31 @@ impl Run<'_, '_> {
                 Outcome::DONE
             }
             "set" => {
-                if words.first() == Some(&"--") {
-                    self.state.arguments = words[1..].iter().map(|word| (*word).to_owned()).collect();
+                // Options first, of which `-o` and `+o` have a value; what is left are the arguments.
+                let mut rest = words.iter();
+                let mut arguments: Option<Vec<String>> = None;
+                while let Some(word) = rest.next() {
+                    let text = |word: &&str| (*word).to_owned();
+                    match *word {
+                        "--" => arguments = Some(rest.by_ref().map(text).collect()),
+                        "-o" | "+o" => drop(rest.next()),
+                        word if word.len() > 1 && word.starts_with(['-', '+']) => {}
+                        word => {
+                            arguments =
+                                Some([word.to_owned()].into_iter().chain(rest.by_ref().map(text)).collect());
+                        }
+                    }
                 }
+                self.state.arguments = arguments.unwrap_or_else(|| std::mem::take(&mut self.state.arguments));
                 Outcome::DONE
             }
             "shift" => {
-                if !self.state.arguments.is_empty() {
-                    self.state.arguments.remove(0);
-                }
+                let Ok(count) = words.first().map_or(Ok(1), |word| word.parse::<usize>()) else {
+                    return None;
+                };
+                self.spend(self.state.arguments.len());
+                let count = count.min(self.state.arguments.len());
+                self.state.arguments.drain(..count);
                 Outcome::DONE
             }
             "read" => {
@@ -162,7 +193,7 @@ impl Run<'_, '_> {
             "command" if matches!(words.first(), Some(&"-v" | &"-V")) => self.found(&words[1..]),
             "command" => self.command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), None),
             "which" | "type" | "hash" => self.found(words),
-            "." if words.first().is_some_and(|file| file.ends_with("/debconf/confmodule")) => Outcome::DONE,
+            "." if words.first() == Some(&"/usr/share/debconf/confmodule") => Outcome::DONE,
             "." if words.first().is_some_and(|file| self.system.files.target(file).is_some()) => {
                 let text = self.system.content(words[0]).and_then(|bytes| String::from_utf8(bytes).ok());
                 let found = text.map(|text| self.sourced(&text));
@@ -204,6 +235,11 @@ impl Run<'_, '_> {
     fn printing(&mut self, name: &str, words: &[&str], input: Option<&str>) -> Done {
         let plain: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
         let text = match (name, plain.as_slice()) {
+            // What a backslash means differs between shells.
+            ("echo", _) if words.iter().any(|word| word.contains('\\')) => UNKNOWN.to_string(),
+            ("cat", _) if words.iter().any(|word| word.len() > 1 && word.starts_with('-')) => {
+                UNKNOWN.to_string()
+            }
             ("echo", _) => match words.first() {
                 Some(&"-n") => words[1..].join(" "),
                 Some(word) if word.starts_with('-') => UNKNOWN.to_string(),

@@ -8,7 +8,8 @@ pub(super) fn test(files: &Files<'_>, words: &[&str]) -> Status {
     match words {
         [] => Some(false),
         [word] => filled(word),
-        ["!", rest @ ..] if !(rest.len() == 2 && is_binary(rest[0])) => {
+        // `!` belongs to the nearest test: `! -d a -a ! -d b`.
+        ["!", rest @ ..] if !(rest.len() == 2 && is_binary(rest[0])) && !is_joined(rest) => {
             test(files, rest).map(|status| !status)
         }
         ["(", inner @ .., ")"] => test(files, inner),
@@ -29,6 +30,11 @@ pub(super) fn test(files: &Files<'_>, words: &[&str]) -> Status {
             None
         }
     }
+}
+
+/// Whether tests follow that are joined by `-a` or `-o`.
+fn is_joined(words: &[&str]) -> bool {
+    words.len() > 3 && words[0] != "(" && words.iter().any(|word| matches!(*word, "-a" | "-o"))
 }
 
 fn is_binary(word: &str) -> bool {

@@ -42,6 +42,9 @@ impl Run<'_, '_> {
                     (UNKNOWN.to_string(), true)
                 }
             };
+            if !self.spend(text.len()) {
+                return vec![(UNKNOWN, true)];
+            }
             found.extend(text.chars().map(|char| (char, quoted)));
         }
         found
@@ -54,6 +57,16 @@ impl Run<'_, '_> {
         for word in words {
             let mut current: Option<Vec<Marked>> = None;
             for piece in &word.0 {
+                let size = match piece {
+                    Piece::Text { text, .. } => text.len(),
+                    Piece::Parameter { parameter, .. } if parameter.name == "@" => {
+                        self.state.arguments.iter().map(String::len).sum()
+                    }
+                    _ => 0,
+                };
+                if !self.spend(1 + size) {
+                    return vec![UNKNOWN.to_string()];
+                }
                 match piece {
                     Piece::Text { text, quoted } => {
                         current.get_or_insert_default().extend(text.chars().map(|char| (char, *quoted)));
@@ -94,7 +107,9 @@ impl Run<'_, '_> {
                 if marked.iter().any(|(char, _)| *char == UNKNOWN) {
                     vec![UNKNOWN.to_string()]
                 } else {
-                    self.system.files.glob(&marked)
+                    let (paths, looked) = self.system.files.glob(&marked);
+                    self.spend(looked);
+                    paths
                 }
             } else {
                 Vec::new()
@@ -121,6 +136,9 @@ impl Run<'_, '_> {
                 Ok(index) => self.state.arguments.get(index - 1).cloned(),
             },
         };
+        if !self.spend(value.as_ref().map_or(0, String::len)) {
+            return UNKNOWN.to_string();
+        }
         let unknown = value.as_ref().is_some_and(|value| value.contains(UNKNOWN));
         if parameter.length {
             return if unknown {
@@ -161,6 +179,10 @@ impl Run<'_, '_> {
             _ if unknown => UNKNOWN.to_string(),
             cut => {
                 let pattern = self.marked(word, documents);
+                let size = value.as_ref().map_or(0, String::len);
+                if !self.spend(size.saturating_mul(size).saturating_mul(pattern.len()) / 4) {
+                    return UNKNOWN.to_string();
+                }
                 cut_off(&value.unwrap_or_default(), &pattern, cut)
             }
         }

@@ -7,7 +7,7 @@ use super::commands::Done;
 use super::files::SCRATCH;
 use super::pattern::UNKNOWN;
 use super::run::Run;
-use crate::model::{EntryKind, FactKind, ImagePath};
+use crate::model::{BaseFacts, EntryKind, FactKind, ImagePath};
 
 /// A command that makes, changes or takes away files, with options that are known here.
 pub(super) fn run(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
@@ -50,7 +50,9 @@ pub(super) fn run(run: &mut Run<'_, '_>, name: &str, words: &[&str]) -> Done {
     if paths.len() > owned && paths[owned..].iter().all(|path| path.starts_with(SCRATCH)) {
         return Done::Ended(Some(true));
     }
-    let removes_nothing = name == "rm" && paths.iter().all(|path| run.system.files.kind(path).is_none());
+    let is_nothing =
+        |path: &&str| run.system.files.place(path).is_some() && run.system.files.kind(path).is_none();
+    let removes_nothing = name == "rm" && paths.iter().all(is_nothing);
     if removes_nothing {
         return Done::Ended(Some(true));
     }
@@ -226,13 +228,21 @@ impl Changes<'_> {
     ) -> Done {
         let recursive = self.has('R') || self.options.contains("--recursive");
         for path in paths.iter().filter(|path| !path.starts_with(SCRATCH)) {
-            let Some(place) = run.system.files.followed(path) else { continue };
-            if run.system.files.target(path).is_none() {
+            let own = self.has('h') || self.options.contains("--no-dereference");
+            let place = if own { run.system.files.place(path) } else { run.system.files.followed(path) };
+            let Some(place) = place else {
+                run.refuse(format!("`{}`: {path} is no place in the image", self.statement));
+                continue;
+            };
+            if (own && run.system.files.kind(path).is_none())
+                || (!own && run.system.files.target(path).is_none())
+            {
                 run.refuse(format!("`{}`: {path} is not there", self.statement));
                 continue;
             }
-            let places =
+            let places: Vec<ImagePath> =
                 if recursive { run.system.files.below(&place).cloned().collect() } else { vec![place] };
+            run.spend(places.len());
             for place in places {
                 change(run, &place, mode, user, group);
             }
@@ -279,8 +289,9 @@ impl Changes<'_> {
                 run.refuse(format!("`{}`: {path} is the base's", self.statement));
                 continue;
             }
-            let places =
+            let places: Vec<ImagePath> =
                 if recursive { run.system.files.below(&place).cloned().collect() } else { vec![place] };
+            run.spend(places.len());
             for place in places {
                 run.system.files.remove(&mut run.system.effects, &place);
             }
@@ -364,6 +375,10 @@ impl Changes<'_> {
             return Done::Ended(None);
         };
         let Some(entry) = run.system.effects.made.get(&old).cloned() else { return Done::Unknown };
+        let into = run.system.files.target(to) == Some(&FactKind::Directory);
+        if entry.kind == EntryKind::Directory || into {
+            return Done::Unknown;
+        }
         run.system.files.remove(&mut run.system.effects, &old);
         run.system.files.make(&mut run.system.effects, new, entry);
         Done::Ended(Some(true))
@@ -477,9 +492,11 @@ fn diversion(run: &mut Run<'_, '_>, words: &[&str]) -> Done {
 }
 
 /// `update-ca-certificates`: the bundle of all certificates below `/usr/share/ca-certificates` and
-/// `/usr/local/share/ca-certificates`, in bytewise order of their paths, and the list of those of the first.
+/// `/usr/local/share/ca-certificates`, in bytewise order of their paths, and the list of those of the first. Those of the
+/// base stand in the base's bundle; the others come behind it.
 fn certificates(run: &mut Run<'_, '_>) -> Done {
     let mut bundle = String::new();
+    let mut of_base = false;
     let mut list =
         String::from("# Certificates of /usr/share/ca-certificates that update-ca-certificates takes.\n");
     for folder in ["/usr/share/ca-certificates", "/usr/local/share/ca-certificates"] {
@@ -490,6 +507,16 @@ fn certificates(run: &mut Run<'_, '_>) -> Done {
         };
         let files: Vec<ImagePath> = run.system.files.below(&folder).filter(is_certificate).cloned().collect();
         for path in files {
+            if let Some(name) = path.as_str().strip_prefix("/usr/share/ca-certificates/") {
+                list.push_str(name);
+                list.push('\n');
+            }
+            let own =
+                run.system.files.packaged(&path).is_some() || run.system.effects.made.contains_key(&path);
+            if !own && run.system.installed.base.tree.contains_key(&path) {
+                of_base = true;
+                continue;
+            }
             let Some(text) = run.system.content_at(&path).and_then(|bytes| String::from_utf8(bytes).ok())
             else {
                 run.refuse(format!("`update-ca-certificates`: {path} is no text"));
@@ -499,11 +526,15 @@ fn certificates(run: &mut Run<'_, '_>) -> Done {
             if !text.ends_with('\n') {
                 bundle.push('\n');
             }
-            if let Some(name) = path.as_str().strip_prefix("/usr/share/ca-certificates/") {
-                list.push_str(name);
-                list.push('\n');
-            }
         }
+    }
+    if of_base {
+        let Some(known) = run.system.installed.base.text(BaseFacts::CA_BUNDLES[0]) else {
+            run.refuse("`update-ca-certificates`: the base has certificates, but no bundle of them");
+            return Done::Ended(Some(true));
+        };
+        let newline = if known.is_empty() || known.ends_with('\n') { "" } else { "\n" };
+        bundle = format!("{known}{newline}{bundle}");
     }
     run.system.effects.bundle = Some(bundle);
     if let Some(place) = run.system.files.place("/etc/ca-certificates.conf") {
@@ -528,6 +559,7 @@ impl Run<'_, '_> {
         {
             return;
         }
+        self.spend(text.len());
         let before = if append { self.system.content(path) } else { None };
         let before = before.and_then(|bytes| String::from_utf8(bytes).ok());
         if path.contains(UNKNOWN)

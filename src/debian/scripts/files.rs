@@ -28,6 +28,10 @@ impl<'a> Files<'a> {
                     .entry(path)
                     .or_insert_with(|| fact(FactKind::Symlink(format!("usr/{name}")), 0o777));
             }
+            // Where it leads is there as well, as on every merged system.
+            if let Ok(path) = format!("/usr/{name}").parse::<ImagePath>() {
+                facts.tree.entry(path).or_insert_with(|| fact(FactKind::Directory, 0o755));
+            }
         }
         Self { facts, packaged: BTreeMap::new() }
     }
@@ -121,14 +125,25 @@ impl<'a> Files<'a> {
         own.into_iter().chain(inside.map(|(path, _)| path).take_while(|path| path.is_within(place)))
     }
 
-    /// Every path that a pattern of a script stands for.
-    pub(super) fn glob(&self, pattern: &[super::pattern::Marked]) -> Vec<String> {
+    /// Every path that a pattern of a script stands for, and what it took to find them.
+    pub(super) fn glob(&self, pattern: &[super::pattern::Marked]) -> (Vec<String>, usize) {
         let components = pattern.iter().filter(|(char, _)| *char == '/').count();
         let fits = |path: &&ImagePath| {
             path.as_str().matches('/').count() == components
                 && super::pattern::matches(pattern, path.as_str()) == Some(true)
         };
-        self.facts.tree.keys().filter(fits).map(ToString::to_string).collect()
+        let begin: String = pattern
+            .iter()
+            .take_while(|(char, quoted)| *quoted || !"*?[".contains(*char))
+            .map(|(char, _)| char)
+            .collect();
+        let from = (std::ops::Bound::Included(begin.as_str()), std::ops::Bound::Unbounded);
+        let near = self.facts.tree.range::<str, _>(from).map(|(path, _)| path);
+        let mut looked = 0;
+        let near =
+            near.take_while(|path| path.as_str().starts_with(&begin)).inspect(|_| looked += pattern.len());
+        let found = near.filter(fits).map(ToString::to_string).collect();
+        (found, looked)
     }
 
     /// Puts an entry in its place.

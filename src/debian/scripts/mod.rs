@@ -9,6 +9,7 @@ mod conditions;
 mod expand;
 mod file_commands;
 mod files;
+mod filters;
 mod pattern;
 mod rules;
 mod run;
@@ -40,7 +41,7 @@ pub struct Installed<'a> {
     pub read: &'a dyn Fn(usize, &PackageFile) -> io::Result<Vec<u8>>,
 }
 
-/// A maintainer script of which imgpack does not know what it would do.
+/// A statement of a maintainer script of which imgpack does not know what it would do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("package {package}: {script} does what imgpack does not know: {what}")]
 pub struct ScriptError {
@@ -52,7 +53,30 @@ pub struct ScriptError {
     pub what: String,
 }
 
+/// Statements that are told of one script.
+const TOLD: usize = 4;
+
 impl ScriptError {
+    /// All of them for people, a block for each package.
+    pub fn list(errors: &[Self]) -> String {
+        let mut text = String::from(
+            "imgpack runs no script of a package but follows what it says, and these say something that it does not know:",
+        );
+        for script in errors.chunk_by(|one, two| (&one.package, &one.script) == (&two.package, &two.script)) {
+            let told = script.iter().take(TOLD).map(|error| format!("\n    {}", error.what));
+            let more = script.len().saturating_sub(TOLD);
+            let more = if more > 0 { format!("\n    and {more} more") } else { String::new() };
+            let first = &script[0];
+            text.push_str(&format!(
+                "\n  {} of {}:{}{more}",
+                first.script,
+                first.package,
+                told.collect::<String>()
+            ));
+        }
+        text
+    }
+
     /// The ways out.
     pub fn hint(&self) -> String {
         let package = &self.package;
@@ -86,11 +110,12 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
         follow(&mut system, facts, "postinst", &["configure", ""], &mut errors);
     }
     for facts in installed.packages {
-        let names = triggers(facts);
+        let names = triggers(facts, "interest");
         if !names.is_empty() {
             follow(&mut system, facts, "postinst", &["triggered", &names.join(" ")], &mut errors);
         }
     }
+    certificates_of_base(&mut system, &mut errors);
     match database(installed.packages, installed.base) {
         Ok(files) => {
             for file in files {
@@ -106,11 +131,35 @@ pub fn effects(installed: &Installed<'_>) -> Result<Effects, Vec<ScriptError>> {
     if errors.is_empty() { Ok(system.effects) } else { Err(errors) }
 }
 
-/// Names of the triggers that a package waits for (deb-triggers(5)).
-fn triggers(facts: &DebFacts) -> Vec<&str> {
+/// Makes the bundle anew where a package asks the base's own ca-certificates for it. It is the one trigger of a base's
+/// package that is followed: their scripts are not known.
+fn certificates_of_base(system: &mut System<'_>, errors: &mut Vec<ScriptError>) {
+    const NAMES: [&str; 2] = ["update-ca-certificates", "update-ca-certificates-fresh"];
+    let packages = system.installed.packages;
+    let waits =
+        packages.iter().any(|facts| triggers(facts, "interest").iter().any(|name| NAMES.contains(name)));
+    let asks =
+        packages.iter().any(|facts| triggers(facts, "activate").iter().any(|name| NAMES.contains(name)))
+            || NAMES.iter().any(|name| system.triggered.contains(*name));
+    if waits || !asks || system.files.program("update-ca-certificates").is_none() {
+        return;
+    }
+    if let Ok(script) = shell::parse("update-ca-certificates") {
+        let mut run = Run::new(system, "ca-certificates", "postinst", &["triggered"], "all");
+        run.follow(&script);
+        errors.extend(run.uncovered.into_iter().map(|what| ScriptError {
+            package: "ca-certificates".into(),
+            script: "postinst".into(),
+            what,
+        }));
+    }
+}
+
+/// Names of the triggers that a package waits for (`interest`) or sets off (`activate`) (deb-triggers(5)).
+fn triggers<'f>(facts: &'f DebFacts, kind: &str) -> Vec<&'f str> {
     let text = facts.scripts.get("triggers").map(String::as_str).unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-    lines.filter(|(kind, _)| kind.starts_with("interest")).map(|(_, name)| name.trim()).collect()
+    lines.filter(|(word, _)| word.starts_with(kind)).map(|(_, name)| name.trim()).collect()
 }
 
 /// Follows a script of a package, where it has it.

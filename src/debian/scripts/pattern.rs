@@ -1,6 +1,12 @@
 /// Stands in texts for what is not known before a script runs.
 pub(super) const UNKNOWN: char = '\u{1a}';
 
+/// A text of which nothing is known.
+pub(super) const UNKNOWN_TEXT: &str = "\u{1a}";
+
+/// Patterns and texts that are compared at most: characters of one times characters of the other.
+const LARGEST: usize = 1 << 20;
+
 /// A character of a word and whether it was quoted.
 pub(super) type Marked = (char, bool);
 
@@ -18,7 +24,7 @@ pub(super) fn matches(pattern: &[Marked], text: &str) -> Option<bool> {
         return None;
     }
     let text: Vec<char> = text.chars().collect();
-    if text.contains(&UNKNOWN) {
+    if text.contains(&UNKNOWN) || pattern.len().saturating_mul(text.len()) > LARGEST {
         return None;
     }
     Some(matched(pattern, &text))
@@ -27,6 +33,10 @@ pub(super) fn matches(pattern: &[Marked], text: &str) -> Option<bool> {
 /// Whether `text` has the form of `pattern`, in which `*` stands for anything, also for what is not known, and nothing else
 /// is special.
 pub(super) fn covers(pattern: &str, text: &str) -> bool {
+    let begin = pattern.split('*').next().unwrap_or_default();
+    if !text.starts_with(begin) || text.len() > 1 << 16 {
+        return false;
+    }
     let pattern: Vec<Marked> = pattern.chars().map(|char| (char, char != '*')).collect();
     matched(&pattern, &text.chars().collect::<Vec<_>>())
 }

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::pattern::{self, UNKNOWN};
+use super::commands::shortened;
+use super::pattern::{self, UNKNOWN, UNKNOWN_TEXT};
 use super::system::System;
 use crate::debian::shell::{Document, Node, Redirect, Script, ShellError, Target, Word, parse};
 
@@ -72,7 +73,7 @@ pub(super) struct Run<'s, 'a> {
     pub state: State,
     /// What standard output was given, for `$(…)` and redirections.
     pub output: String,
-    functions: BTreeMap<String, (Arc<Node>, Arc<Vec<Document>>)>,
+    functions: Arc<BTreeMap<String, (Arc<Node>, Arc<Vec<Document>>)>>,
     /// Values that `local` names had before, one for each function that is being run.
     locals: Vec<BTreeMap<String, Option<String>>>,
     /// What the part of a pipeline before gives to this one.
@@ -82,15 +83,50 @@ pub(super) struct Run<'s, 'a> {
     /// It is not known whether the loop, the function, the script was left already.
     left: [bool; 3],
     steps: usize,
+    /// Commands that are being followed inside of each other.
+    deep: usize,
     sources: usize,
+    /// What `trap … EXIT` leaves for the end, and whether it is known to be so.
+    at_exit: Option<(String, bool)>,
     /// What no rule covers.
     pub uncovered: Vec<String>,
 }
 
 /// Commands that are followed of one script.
 const STEPS: usize = 50_000;
+/// Bytes that following a script may take in its hands, and paths that it may look at.
+const WORK: usize = 8 << 20;
+/// Commands, functions and files inside of each other.
+const DEEPEST: usize = 120;
 /// Words of a `for` that are followed one by one.
 const TURNS: usize = 100;
+/// Commands that are followed, and that a function could stand in for.
+const KNOWN: [&str; 20] = [
+    "mkdir",
+    "install",
+    "chown",
+    "chgrp",
+    "chmod",
+    "ln",
+    "rm",
+    "rmdir",
+    "touch",
+    "cp",
+    "mv",
+    "ucf",
+    "adduser",
+    "addgroup",
+    "useradd",
+    "groupadd",
+    "usermod",
+    "echo",
+    "cat",
+    "update-alternatives",
+];
+/// Statements that are told of one script.
+const TOLD: usize = 100;
+/// Where a script's commands are looked for.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl<'s, 'a> Run<'s, 'a> {
     pub(super) fn new(
@@ -107,9 +143,15 @@ impl<'s, 'a> Run<'s, 'a> {
             ("DPKG_MAINTSCRIPT_ARCH", architecture),
             ("DPKG_ADMINDIR", "/var/lib/dpkg"),
             ("DPKG_ROOT", ""),
+            ("PATH", PATH),
+            ("HOME", UNKNOWN_TEXT),
+            ("LOGNAME", UNKNOWN_TEXT),
+            ("PWD", UNKNOWN_TEXT),
+            ("USER", UNKNOWN_TEXT),
             ("0", script),
             ("?", "0"),
         ];
+        system.work = 0;
         let state = State {
             variables: variables
                 .iter()
@@ -125,12 +167,14 @@ impl<'s, 'a> Run<'s, 'a> {
             origin: Arc::from(format!("package {package}")),
             state,
             output: String::new(),
-            functions: BTreeMap::new(),
+            functions: Arc::default(),
             locals: Vec::new(),
             piped: None,
             doubt: 0,
             left: [false; 3],
             steps: 0,
+            deep: 0,
+            at_exit: None,
             sources: 0,
             uncovered: Vec::new(),
         }
@@ -139,7 +183,56 @@ impl<'s, 'a> Run<'s, 'a> {
     /// Follows a script to its end.
     pub(super) fn follow(&mut self, script: &Script) {
         let documents = Arc::new(script.documents.clone());
-        self.node(&script.body, &documents);
+        let outcome = self.node(&script.body, &documents);
+        if outcome.fails() && self.uncovered.is_empty() {
+            self.refuse("it gives up with a failure (`exit`), so it does not do its work");
+        }
+        let Some((text, is_known)) = self.at_exit.take() else { return };
+        self.left = [false; 3];
+        self.doubt += usize::from(!is_known);
+        if let Err(error) = self.sourced(&text) {
+            self.refuse(format!("`trap`: {error}"));
+        }
+    }
+
+    /// Notes what a script leaves for its end; nothing takes an earlier note away.
+    pub(super) fn trap(&mut self, words: &[&str]) {
+        let [action, signals @ ..] = words else { return };
+        if !signals.iter().any(|signal| matches!(*signal, "EXIT" | "0")) {
+            return;
+        }
+        let is_known = !self.in_doubt();
+        if matches!(*action, "-" | "") {
+            self.at_exit = self.at_exit.take().filter(|_| !is_known).map(|(text, _)| (text, false));
+        } else if action.contains(UNKNOWN) || (!is_known && self.at_exit.is_some()) {
+            self.refuse(format!("`trap {}`", words.join(" ")));
+        } else {
+            self.at_exit = Some(((*action).to_owned(), is_known));
+        }
+    }
+
+    /// Counts work; whether there is any left.
+    pub(super) fn spend(&mut self, amount: usize) -> bool {
+        self.system.work = self.system.work.saturating_add(amount);
+        self.system.work <= WORK
+    }
+
+    /// Follows what stands inside of something.
+    fn deeper(&mut self, follow: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        self.steps += 1;
+        let what = match () {
+            () if self.deep >= DEEPEST => Some("commands stand too deep in each other to be followed"),
+            () if self.steps > STEPS || !self.spend(1) => Some("the script is too long to be followed"),
+            () => None,
+        };
+        if let Some(what) = what {
+            self.refuse(what);
+            return Outcome { status: Some(false), flow: Flow::Exit };
+        }
+        self.deep += 1;
+        let outcome = follow(self);
+        self.deep -= 1;
+        outcome
     }
 
     /// Whether it is not known that what is being followed is done at all.
@@ -150,18 +243,13 @@ impl<'s, 'a> Run<'s, 'a> {
     /// Notes what no rule covers; the same once.
     pub(super) fn refuse(&mut self, what: impl Into<String>) {
         let what = what.into().replace(UNKNOWN, "…");
-        if !self.uncovered.contains(&what) {
+        if self.uncovered.len() < TOLD && !self.uncovered.contains(&what) {
             self.uncovered.push(what);
         }
     }
 
     pub(super) fn node(&mut self, node: &Node, documents: &Arc<Vec<Document>>) -> Outcome {
-        self.steps += 1;
-        if self.steps > STEPS {
-            self.refuse("the script is too long to be followed");
-            return Outcome { status: Some(false), flow: Flow::Exit };
-        }
-        let outcome = self.compound(node, documents);
+        let outcome = self.deeper(|run| run.compound(node, documents));
         let text = match outcome.status {
             Some(true) => "0".to_owned(),
             Some(false) => "1".to_owned(),
@@ -190,8 +278,7 @@ impl<'s, 'a> Run<'s, 'a> {
                 let outcome = self.node(node, documents);
                 Outcome { status: outcome.status.map(|status| !status), ..outcome }
             }
-            Node::And(left, right) => self.chained(left, right, true, documents),
-            Node::Or(left, right) => self.chained(left, right, false, documents),
+            Node::Chain(first, rest) => self.chained(first, rest, documents),
             Node::Pipe(nodes) => {
                 let mut last = Outcome::DONE;
                 let before = std::mem::take(&mut self.output);
@@ -217,22 +304,43 @@ impl<'s, 'a> Run<'s, 'a> {
                 self.cases(&text, arms, documents)
             }
             Node::Function { name, body } => {
-                self.functions.insert(name.clone(), (Arc::new((**body).clone()), Arc::clone(documents)));
+                self.define(name, body, documents);
                 Outcome::DONE
             }
         }
     }
 
-    fn chained(&mut self, left: &Node, right: &Node, and: bool, documents: &Arc<Vec<Document>>) -> Outcome {
-        let first = self.node(left, documents);
-        if first.flow != Flow::Next {
-            return first;
+    fn chained(&mut self, first: &Node, rest: &[(bool, Node)], documents: &Arc<Vec<Document>>) -> Outcome {
+        let mut outcome = self.node(first, documents);
+        for (and, node) in rest {
+            if outcome.flow != Flow::Next {
+                break;
+            }
+            outcome = match outcome.status {
+                Some(status) if status == *and => self.node(node, documents),
+                Some(_) => outcome,
+                None => self.either(|run| run.node(node, documents), |_| Outcome::next(Some(!and))),
+            };
         }
-        match first.status {
-            Some(status) if status == and => self.node(right, documents),
-            Some(_) => first,
-            None => self.either(|run| run.node(right, documents), |_| Outcome::next(Some(!and))),
+        outcome
+    }
+
+    /// Makes a function known. One that is another under a condition that is not known could be either.
+    fn define(&mut self, name: &str, body: &Arc<Node>, documents: &Arc<Vec<Document>>) {
+        let other = match self.functions.get(name) {
+            Some((known, _)) => !Arc::ptr_eq(known, body) && known != body,
+            None => KNOWN.contains(&name),
+        };
+        if self.doubt > 0 && other {
+            self.refuse(format!(
+                "`{name}()`, another function under a condition that only running it could decide"
+            ));
         }
+        if Arc::strong_count(&self.functions) > 1 {
+            self.spend(self.functions.len());
+        }
+        let functions = Arc::make_mut(&mut self.functions);
+        functions.insert(name.to_owned(), (Arc::clone(body), Arc::clone(documents)));
     }
 
     fn conditional(
@@ -241,40 +349,58 @@ impl<'s, 'a> Run<'s, 'a> {
         otherwise: Option<&Node>,
         documents: &Arc<Vec<Document>>,
     ) -> Outcome {
-        let Some(((condition, body), rest)) = arms.split_first() else {
-            return otherwise.map_or(Outcome::DONE, |node| self.node(node, documents));
-        };
-        let outcome = self.node(condition, documents);
-        if outcome.flow != Flow::Next {
-            return outcome;
+        for (index, (condition, body)) in arms.iter().enumerate() {
+            let outcome = self.node(condition, documents);
+            if outcome.flow != Flow::Next {
+                return outcome;
+            }
+            match outcome.status {
+                Some(true) => return self.node(body, documents),
+                Some(false) => {}
+                None => {
+                    let rest = &arms[index + 1..];
+                    return self.either(
+                        |run| run.node(body, documents),
+                        |run| run.deeper(|run| run.conditional(rest, otherwise, documents)),
+                    );
+                }
+            }
         }
-        match outcome.status {
-            Some(true) => self.node(body, documents),
-            Some(false) => self.conditional(rest, otherwise, documents),
-            None => self
-                .either(|run| run.node(body, documents), |run| run.conditional(rest, otherwise, documents)),
-        }
+        otherwise.map_or(Outcome::DONE, |node| self.node(node, documents))
     }
 
     fn cases(&mut self, text: &str, arms: &[(Vec<Word>, Node)], documents: &Arc<Vec<Document>>) -> Outcome {
-        let Some(((patterns, body), rest)) = arms.split_first() else { return Outcome::DONE };
-        let mut fits = Some(false);
-        for word in patterns {
-            let marked = self.marked(word, documents);
-            match pattern::matches(&marked, text) {
-                Some(true) => {
-                    fits = Some(true);
-                    break;
+        for (index, (patterns, body)) in arms.iter().enumerate() {
+            let mut fits = Some(false);
+            for word in patterns {
+                let marked = self.marked(word, documents);
+                let fit = if self.spend(marked.len().saturating_mul(text.len()) / 4) {
+                    pattern::matches(&marked, text)
+                } else {
+                    None
+                };
+                match fit {
+                    Some(true) => {
+                        fits = Some(true);
+                        break;
+                    }
+                    Some(false) => {}
+                    None => fits = None,
                 }
+            }
+            match fits {
+                Some(true) => return self.node(body, documents),
                 Some(false) => {}
-                None => fits = None,
+                None => {
+                    let rest = &arms[index + 1..];
+                    return self.either(
+                        |run| run.node(body, documents),
+                        |run| run.deeper(|run| run.cases(text, rest, documents)),
+                    );
+                }
             }
         }
-        match fits {
-            Some(true) => self.node(body, documents),
-            Some(false) => self.cases(text, rest, documents),
-            None => self.either(|run| run.node(body, documents), |run| run.cases(text, rest, documents)),
-        }
+        Outcome::DONE
     }
 
     fn repeated(
@@ -343,7 +469,7 @@ impl<'s, 'a> Run<'s, 'a> {
         one: impl FnOnce(&mut Self) -> Outcome,
         two: impl FnOnce(&mut Self) -> Outcome,
     ) -> Outcome {
-        let before = self.state.clone();
+        let before = self.kept();
         let printed = self.output.len();
         self.doubt += 1;
         let first = one(self);
@@ -374,11 +500,20 @@ impl<'s, 'a> Run<'s, 'a> {
         Outcome { status, flow }
     }
 
-    /// A command whose variables are its own.
+    /// What is known now, to come back to.
+    fn kept(&mut self) -> State {
+        let variables = self.state.variables.iter().map(|(name, text)| name.len() + text.len() + 16);
+        let arguments = self.state.arguments.iter().map(|text| text.len() + 16);
+        let size = variables.chain(arguments).sum();
+        self.spend(size);
+        self.state.clone()
+    }
+
+    /// A command whose variables and functions are its own.
     pub(super) fn subshell(&mut self, node: &Node, documents: &Arc<Vec<Document>>) -> Outcome {
-        let (state, left) = (self.state.clone(), self.left);
+        let (state, left, functions) = (self.kept(), self.left, Arc::clone(&self.functions));
         let outcome = self.node(node, documents);
-        (self.state, self.left) = (state, left);
+        (self.state, self.left, self.functions) = (state, left, functions);
         Outcome::next(outcome.status)
     }
 
@@ -406,16 +541,14 @@ impl<'s, 'a> Run<'s, 'a> {
         documents: &Arc<Vec<Document>>,
     ) -> Outcome {
         let mut status = Some(true);
-        if words.is_empty() {
-            for (name, word) in assignments {
-                let (text, printed) = self.assigned(word, documents);
+        let mut own = Vec::new();
+        for (name, word) in assignments {
+            let (text, printed) = self.assigned(word, documents);
+            if words.is_empty() {
                 status = printed.unwrap_or(status);
-                self.state.variables.insert(name.clone(), text);
-            }
-        } else {
-            // Variables of the command alone; only what is run for their values matters.
-            for (_, word) in assignments {
-                self.assigned(word, documents);
+                self.assign(name, text);
+            } else {
+                own.push((name, text));
             }
         }
         let fields = self.fields(words, documents);
@@ -428,7 +561,19 @@ impl<'s, 'a> Run<'s, 'a> {
         let piped = self.piped.take();
         let input = self.input(redirects, documents).or(piped);
         let before = std::mem::take(&mut self.output);
+        // Variables of the command alone, which only a function of the script looks at here.
+        let mut outer = Vec::new();
+        for (name, text) in own {
+            outer.push((name, self.state.variables.get(name).cloned()));
+            self.assign(name, text);
+        }
         let outcome = self.command(&fields, input.as_deref());
+        for (name, text) in outer.into_iter().rev() {
+            match text {
+                Some(text) => self.state.variables.insert(name.clone(), text),
+                None => self.state.variables.remove(name),
+            };
+        }
         let text = std::mem::replace(&mut self.output, before);
         self.give(text, redirects, documents);
         outcome
@@ -453,27 +598,42 @@ impl<'s, 'a> Run<'s, 'a> {
     /// Gives what was printed to where redirections lead.
     fn give(&mut self, text: String, redirects: &[Redirect], documents: &Arc<Vec<Document>>) {
         let mut printed = Some(text);
-        for redirect in redirects {
+        // Of several only the last is where standard output goes.
+        let last = redirects.iter().rposition(|redirect| {
+            redirect.descriptor == 1 && !matches!(redirect.target, Target::Read(_) | Target::Document(_))
+        });
+        for (index, redirect) in redirects.iter().enumerate() {
             match &redirect.target {
                 Target::Write(word) | Target::Append(word) => {
                     let append = matches!(redirect.target, Target::Append(_));
                     let path = self.text(word, documents);
                     let text = match redirect.descriptor {
-                        1 => printed.take().unwrap_or_default(),
+                        1 if last == Some(index) => printed.take().unwrap_or_default(),
+                        1 => String::new(),
                         _ => UNKNOWN.to_string(),
                     };
                     self.write(&path, &text, append);
                 }
                 // Standard error and debconf's descriptor are nobody's.
-                Target::Duplicate(_) if redirect.descriptor == 1 => printed = None,
+                Target::Duplicate(_) if last == Some(index) => printed = None,
                 Target::Duplicate(_) | Target::Read(_) | Target::Document(_) => {}
             }
         }
         self.output.push_str(&printed.unwrap_or_default());
     }
 
+    /// Gives a variable its value. Commands are known by their names, so those of another folder must not come first.
+    pub(super) fn assign(&mut self, name: &str, text: String) {
+        let first = text.split(':').next().unwrap_or_default();
+        if name == "PATH" && !PATH.split(':').any(|known| known == first) {
+            self.refuse(format!("`PATH={}`", shortened(&text)));
+        }
+        self.state.variables.insert(name.to_owned(), text);
+    }
+
     /// Runs the text of a file in the place of `.`.
     pub(super) fn sourced(&mut self, text: &str) -> Result<Outcome, ShellError> {
+        self.spend(text.len());
         let script = parse(text)?;
         let documents = Arc::new(script.documents.clone());
         if self.sources > 10 {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Installed;
 use super::accounts::Accounts;
@@ -19,6 +19,10 @@ pub(super) struct System<'a> {
     pub alternatives: Alternatives,
     /// Defaults of debconf's questions.
     defaults: BTreeMap<String, String>,
+    /// Triggers that scripts set off.
+    pub triggered: BTreeSet<String>,
+    /// What following a script has taken so far: bytes and paths.
+    pub work: usize,
     /// A file that could not be read.
     pub unreadable: Option<String>,
 }
@@ -36,6 +40,8 @@ impl<'a> System<'a> {
             accounts: Accounts::new(installed.base),
             alternatives: Alternatives::default(),
             defaults: BTreeMap::new(),
+            triggered: BTreeSet::new(),
+            work: 0,
             unreadable: None,
         }
     }
@@ -70,6 +76,12 @@ impl<'a> System<'a> {
 
     /// The content of the file at a place.
     pub(super) fn content_at(&mut self, place: &ImagePath) -> Option<Vec<u8>> {
+        let bytes = self.bytes_at(place)?;
+        self.work = self.work.saturating_add(bytes.len());
+        Some(bytes)
+    }
+
+    fn bytes_at(&mut self, place: &ImagePath) -> Option<Vec<u8>> {
         if let Some(made) = self.effects.made.get(place) {
             return match &made.kind {
                 EntryKind::File { content: Content::Bytes(bytes), .. } => Some(bytes.to_vec()),

@@ -128,6 +128,70 @@ fn a_package_whose_scripts_are_ignored_does_nothing() {
     assert!(made(&effects(&installed).unwrap()).is_empty());
 }
 
+/// Ways in which a script could pass although it does something that is not known.
+#[test]
+fn no_trick_makes_a_script_pass() {
+    for text in [
+        "sed -ri s/a/b/ /etc/x.conf",
+        "sed -n 's/a/b/w /etc/y' /etc/x.conf",
+        "sort -o /etc/x.conf /etc/x.conf",
+        "awk 'BEGIN { system(\"touch /etc/y\") }'",
+        "find /etc -fls /etc/y",
+        "db_upgrade /var/lib/x.db",
+        "cd /etc\nrm -f x.conf",
+        "rm -f /etc/../etc/x.conf",
+        "cd /etc\nchmod 600 .",
+        "trap 'make-something' EXIT",
+        "trap 'chmod 600 /etc/x.conf' INT TERM 0\n[ -n \"$(date)\" ] && trap 'make-something' EXIT",
+        "PATH=/usr/lib/x:$PATH\ninstall -d /etc/x",
+        "export PATH=/usr/lib/x\ninstall -d /etc/x",
+        "if [ -n \"$(date)\" ]; then f() { touch /etc/a; }; else f() { :; }; fi\nf",
+        "if [ -n \"$(date)\" ]; then chmod() { :; }; fi\nchmod 600 /etc/x.conf",
+        "[ -e /usr/bin/other ] || exit 1\ntouch /etc/y",
+        "usermod -s /bin/sh nobody",
+        "mkdir \"$HOME/.x\"",
+        "echo 'a\\nb' > /etc/y",
+        "cat -n /etc/x.conf > /etc/y",
+        "mkdir /etc/d\nmv /etc/d /etc/e",
+        "break 2",
+        ". /usr/lib/x/debconf/confmodule",
+        "set -- make-something\n\"$@\"",
+        "command make-something || true",
+        "( make-something ) || :",
+        "echo make-something | sh",
+        "x=$(make-something)",
+        "f() { make-something; }\nf > /dev/null 2>&1 || true",
+        "eval make-something",
+        "if make-something; then :; fi",
+    ] {
+        assert!(!wrong(text).is_empty(), "{text}");
+    }
+}
+
+/// What is known is done as a shell does it.
+#[test]
+fn what_a_shell_does_is_followed() {
+    for (text, expected) in [
+        ("set a b c\nshift 2\ntouch \"/etc/$1\"", "/etc/c"),
+        ("set -e -o pipefail -- a b\ntouch \"/etc/$2\"", "/etc/b"),
+        ("f() { touch \"/etc/$NAME\"; }\nNAME=a f\n[ -z \"$NAME\" ] || touch /etc/b", "/etc/a"),
+        ("( touch() { :; } )\ntouch /etc/a", "/etc/a"),
+        ("trap 'touch /etc/a' EXIT\nexit 0", "/etc/a"),
+        ("trap 'touch /etc/b' EXIT\ntrap - EXIT\ntouch /etc/a", "/etc/a"),
+        ("if [ ! -e /etc/no -a ! -e /etc/x.conf ]; then touch /etc/b; fi\ntouch /etc/a", "/etc/a"),
+        ("! ! true && touch /etc/a || touch /etc/b", "/etc/a"),
+        ("false && touch /etc/b || touch /etc/a", "/etc/a"),
+    ] {
+        let found = made(&postinst(text, &["/etc/", "/etc/x.conf"]).unwrap());
+        let paths: Vec<&str> = found.iter().filter_map(|row| row.split(' ').next()).collect();
+        assert_eq!(paths, [expected], "{text}");
+    }
+    let found = postinst("echo a >&2 > /etc/a\necho b > /etc/b >&2", &["/etc/"]).unwrap();
+    assert_eq!(made(&found), ["/etc/a \"a\\n\" 644 root:root", "/etc/b \"\" 644 root:root"]);
+    let found = postinst("adduser --system --gid 50 x\nusermod -s /bin/sh x", &["/etc/"]).unwrap();
+    assert_eq!((found.users["x"].group.as_str(), found.users["x"].shell.as_str()), ("50", "/bin/sh"));
+}
+
 #[test]
 fn endless_and_deep_scripts_end() {
     let doubling = (0..60).fold(String::new(), |text, n| format!("{text}f{n}() {{ f{0}; f{0}; }}\n", n + 1));
@@ -138,8 +202,34 @@ fn endless_and_deep_scripts_end() {
         format!("echo {}x{}", "$(echo ".repeat(500), ")".repeat(500)),
         format!("echo {}", "${a:-".repeat(500)),
         "`".repeat(1001),
+        "! ".repeat(200_000) + "true",
+        "a() ".repeat(200_000) + "{ :; }",
+        "x && ".repeat(200_000) + "x",
+        format!("if date; then :;{} fi", " elif date; then :;".repeat(50_000)),
+        format!("case $(date) in{} esac", " a) :;;".repeat(100_000)),
+        format!("case x in{} esac", " a) :;;".repeat(100_000)),
+        "a=aaaaaaaa\n".to_owned() + &"a=$a$a\n".repeat(60),
+        "a=aaaaaaaa\n".to_owned() + &"a=$a$a\n".repeat(17) + &"b=${a%%*c*d}\n".repeat(1000),
+        "a=aaaaaaaa\n".to_owned() + &"a=$a$a\n".repeat(16) + &"case $a in *b*c*d) ;; esac\n".repeat(1000),
+        (0..20_000).fold(String::new(), |text, n| text + &format!("v{n}=1\n")) + &"( : )\n".repeat(20_000),
+        format!(
+            "for a in {0}; do for b in {0}; do for c in {0}; do echo \"{1}\"; done; done; done",
+            "x ".repeat(100),
+            "y".repeat(500_000)
+        ),
+        ": /*/* /*/*/* ".repeat(70_000),
+        (0..100_000).fold(String::new(), |text, n| text + &format!("unknown{n}\n")),
+        "cat <<A <<B\n".repeat(80_000),
+        format!("cat <<A\n{}A\n", "$(echo x)\n".repeat(100_000)),
+        format!("f() {{ {}f{} }}; f", "if :; then ".repeat(50), "; fi".repeat(50)),
+        format!("set -- {}; while date; do shift; done", "x ".repeat(500_000)),
+        "echo x >> /etc/x; ".repeat(60_000),
     ] {
-        let _ = postinst(&text, &[]);
+        let begun = std::time::Instant::now();
+        let _ = postinst(&text, &["/etc/"]);
+        let took = begun.elapsed();
+        let most = std::time::Duration::from_millis(if cfg!(debug_assertions) { 5000 } else { 1000 });
+        assert!(took < most, "{} …: {took:?}", text.chars().take(60).collect::<String>());
     }
 }
 
@@ -331,6 +421,39 @@ fn the_bundle_has_every_certificate_in_order() {
         "{:?}",
         made(&found)
     );
+}
+
+/// A package that brings a certificate to a base that has ca-certificates.
+#[test]
+fn a_certificate_is_added_to_the_bundle_of_the_base() {
+    let mut base = BaseFacts::default();
+    let fact = |kind| crate::model::Fact { kind, mode: 0o644, uid: 0, gid: 0, size: 1 };
+    for path in [
+        "/usr/sbin/update-ca-certificates",
+        "/usr/share/ca-certificates/mozilla/a.crt",
+        "/etc/ssl/certs/ca-certificates.crt",
+    ] {
+        base.tree.insert(path.parse().unwrap(), fact(crate::model::FactKind::File));
+    }
+    base.contents.insert("/etc/ssl/certs/ca-certificates.crt".parse().unwrap(), "A\n".into());
+    let bundle = |scripts: &[(&str, &str)]| {
+        let facts = package("own", scripts, &["/usr/share/ca-certificates/own/b.crt = b"]);
+        let read = |_: usize, _: &PackageFile| Ok(b"B\n".to_vec());
+        let files = [facts.files.clone()];
+        let ignored = BTreeSet::new();
+        let packages = [&facts];
+        let installed =
+            Installed { packages: &packages, files: &files, base: &base, ignored: &ignored, read: &read };
+        effects(&installed).unwrap().bundle
+    };
+    assert_eq!(bundle(&[]), None);
+    for scripts in [
+        ("triggers", "activate-noawait update-ca-certificates\n"),
+        ("postinst", "#!/bin/sh\ndpkg-trigger --no-await update-ca-certificates\n"),
+        ("postinst", "#!/bin/sh\nupdate-ca-certificates\n"),
+    ] {
+        assert_eq!(bundle(&[scripts]).as_deref(), Some("A\nB\n"), "{scripts:?}");
+    }
 }
 
 /// Each rule's statements are met where they stand in a script, and only in its packages.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::syntax::{Document, Node, Parameter, Piece, Redirect, Script, Target, Word};
 
 /// What is no POSIX shell, or not understood of it.
@@ -144,12 +146,18 @@ impl Parser {
         Ok(())
     }
 
-    /// Commands up to one of the words, or to `)`, `;;` and the end of the text.
-    fn list(&mut self, ends: &[&str]) -> Result<Node, ShellError> {
+    /// One level further into the text.
+    fn deeper(&mut self, what: &str) -> Result<(), ShellError> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(self.wrong("commands stand too deep in each other"));
+            return Err(self.wrong(format!("{what} stand too deep in each other")));
         }
+        Ok(())
+    }
+
+    /// Commands up to one of the words, or to `)`, `;;` and the end of the text.
+    fn list(&mut self, ends: &[&str]) -> Result<Node, ShellError> {
+        self.deeper("commands")?;
         let mut nodes = Vec::new();
         loop {
             self.lines()?;
@@ -176,24 +184,28 @@ impl Parser {
     }
 
     fn and_or(&mut self) -> Result<Node, ShellError> {
-        let mut left = self.pipe()?;
+        let first = self.pipe()?;
+        let mut rest = Vec::new();
         loop {
             self.blanks();
             let and = self.take("&&");
             if !and && !self.take("||") {
-                return Ok(left);
+                return Ok(if rest.is_empty() { first } else { Node::Chain(Box::new(first), rest) });
             }
             self.lines()?;
-            let right = Box::new(self.pipe()?);
-            left = if and { Node::And(Box::new(left), right) } else { Node::Or(Box::new(left), right) };
+            rest.push((and, self.pipe()?));
         }
     }
 
     fn pipe(&mut self) -> Result<Node, ShellError> {
-        self.blanks();
-        if self.keyword() == "!" {
+        let mut negated = false;
+        loop {
+            self.blanks();
+            if self.keyword() != "!" {
+                break;
+            }
             self.at += 1;
-            return Ok(Node::Not(Box::new(self.pipe()?)));
+            negated = !negated;
         }
         let mut parts = vec![self.command()?];
         loop {
@@ -204,7 +216,8 @@ impl Parser {
             self.lines()?;
             parts.push(self.command()?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Node::Pipe(parts) })
+        let node = if parts.len() == 1 { parts.remove(0) } else { Node::Pipe(parts) };
+        Ok(if negated { Node::Not(Box::new(node)) } else { node })
     }
 
     fn command(&mut self) -> Result<Node, ShellError> {
@@ -373,7 +386,10 @@ impl Parser {
                             return Err(self.wrong("`)` is missing"));
                         }
                         self.lines()?;
-                        return Ok(Node::Function { name: start, body: Box::new(self.command()?) });
+                        self.deeper("functions")?;
+                        let body = Arc::new(self.command()?);
+                        self.depth -= 1;
+                        return Ok(Node::Function { name: start, body });
                     }
                     self.at = before;
                 }
@@ -528,10 +544,7 @@ impl Parser {
     }
 
     fn expansion(&mut self, quoted: bool) -> Result<Piece, ShellError> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.wrong("words stand too deep in each other"));
-        }
+        self.deeper("words")?;
         let piece = if self.take("`") {
             let mut text = String::new();
             loop {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 /// A script.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::debian) struct Script {
@@ -20,10 +22,8 @@ pub(in crate::debian) enum Node {
     Pipe(Vec<Node>),
     /// `! a`
     Not(Box<Node>),
-    /// `a && b`
-    And(Box<Node>, Box<Node>),
-    /// `a || b`
-    Or(Box<Node>, Box<Node>),
+    /// `a && b || c`: the first, then each with whether it stands behind `&&`.
+    Chain(Box<Node>, Vec<(bool, Node)>),
     /// One after the other.
     Sequence(Vec<Node>),
     /// `( a )`
@@ -39,7 +39,7 @@ pub(in crate::debian) enum Node {
     /// `case`
     Case { word: Word, arms: Vec<(Vec<Word>, Node)> },
     /// `name() { … }`
-    Function { name: String, body: Box<Node> },
+    Function { name: String, body: Arc<Node> },
 }
 
 /// A word before expansion.

@@ -60,7 +60,7 @@ pub fn place_packages(
             read(&packages[index], file)
         },
     })
-    .map_err(Error::scripts)?;
+    .map_err(|errors| Error::scripts(errors).at(&spec.site))?;
     let links = merged.links.into_iter().map(|(path, target)| Entry {
         path,
         kind: EntryKind::Symlink { target },
