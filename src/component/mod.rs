@@ -81,12 +81,12 @@ const INIT_PROGRAM: Program = Program {
     amd64: make!(
         "init-x86_64-unknown-linux-musl",
         "IMGPACK_INIT_AMD64_SHA256",
-        "4029360e08c64d53cb6ec48d4e0fa397c550339933c0e61b4980e904645767c2"
+        "d4a925efe058f7f4aecefe14a2124118161ba36d9c639cc9095ec736307a86c7"
     ),
     arm64: make!(
         "init-aarch64-unknown-linux-musl",
         "IMGPACK_INIT_ARM64_SHA256",
-        "6ec4c617771298f4a2648a14dd9c770486b5cf33163fd3f21ab7eeaee4a73d2b"
+        "c94c92fd4f5e46f9eff22efb6890bb6a900b6e11fe5f1d076fc99634f3749df3"
     ),
 };
 

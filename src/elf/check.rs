@@ -19,6 +19,8 @@ pub struct Check<'c> {
     pub env: &'c [String],
     /// Its working directory.
     pub workdir: Option<&'c str>,
+    /// Places whose files come at run time.
+    pub volumes: &'c BTreeSet<ImagePath>,
     /// What is started in it.
     pub programs: &'c [Program],
     /// Libraries that may be missing, as globs of their names.
@@ -69,8 +71,8 @@ impl Files<'_> {
         self.allow.is_match(name)
     }
 
-    pub(super) fn is_ignored(&self, path: &ImagePath) -> bool {
-        self.ignore.is_match(path.as_str())
+    pub(super) fn is_ignored(&self, path: &str) -> bool {
+        self.ignore.is_match(path)
     }
 }
 
@@ -84,14 +86,15 @@ pub fn may_be_elf(entry: &Entry) -> bool {
 /// Looks at an image as the kernel and the loader will. What is not known is no error.
 pub fn check(view: &View<'_>, check: &Check<'_>) -> Checked {
     let files = Files { look: check.look, allow: globs(check.allow), ignore: globs(check.ignore) };
-    let started = Started { view, files: &files, env: check.env, workdir: check.workdir };
+    let Check { env, workdir, volumes, .. } = *check;
+    let started = Started { view, files: &files, env, workdir, volumes };
     let mut errors = Vec::new();
     let mut used = BTreeSet::new();
     let mut programs = Process::default();
     let mut library = None;
     for program in check.programs {
         for root in started.roots(program, &mut errors) {
-            if files.is_ignored(&root.path) || used.contains(&root.path) {
+            if files.is_ignored(root.path.as_str()) || used.contains(&root.path) {
                 continue;
             }
             used.insert(root.path.clone());
@@ -108,7 +111,7 @@ pub fn check(view: &View<'_>, check: &Check<'_>) -> Checked {
     for entry in view.own_files() {
         let EntryKind::File { size, content, .. } = &entry.kind else { continue };
         let other = Foreign { path: entry.path.clone(), size: *size };
-        if files.is_ignored(&entry.path) {
+        if files.is_ignored(entry.path.as_str()) {
             continue;
         }
         // sharp's addons for glibc have no word for it.
@@ -183,7 +186,7 @@ fn loader_of<'v, 'a>(
         if entry.is_some() || view.base().file(&interpreter).is_some() {
             let has = CLibrary::of_image(view, check.machine);
             let missing = Missing::Loader { loader: interpreter, has };
-            errors.push(ElfError::new(root.path.clone(), entry, vec![root.why.clone()], missing));
+            errors.push(ElfError::new(&root.path, entry, vec![root.why.clone()], missing));
         }
         return None;
     }
@@ -193,7 +196,7 @@ fn loader_of<'v, 'a>(
 
 fn machine_error(entry: &Entry, why: &str, elf: &Elf, check: &Check<'_>) -> ElfError {
     let missing = Missing::Machine { machine: elf.machine.clone(), wanted: check.machine.to_owned() };
-    ElfError::new(entry.path.clone(), Some(entry), vec![why.to_owned()], missing)
+    ElfError::new(&entry.path, Some(entry), vec![why.to_owned()], missing)
 }
 
 /// Words for machines in the names of packages and folders, by the kernel's.
@@ -233,7 +236,7 @@ fn is_for_another(path: &str, machine: &str, library: Option<CLibrary>) -> bool 
 fn joined(errors: Vec<ElfError>) -> Vec<ElfError> {
     let mut joined: Vec<ElfError> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    let mut seen: BTreeSet<(String, ImagePath)> = BTreeSet::new();
+    let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
     for error in errors {
         let name = match &error.missing {
             Missing::Library { name, .. } => format!("library {name}"),
@@ -242,6 +245,7 @@ fn joined(errors: Vec<ElfError>) -> Vec<ElfError> {
             Missing::CLibrary { own, .. } => format!("C library {own}"),
             Missing::Loader { loader, .. } => format!("loader {loader}"),
             Missing::Interpreter { .. } => format!("interpreter {}", error.file),
+            Missing::Program { .. } | Missing::Permission { .. } => format!("program {}", error.file),
         };
         if !seen.insert((name.clone(), error.file.clone())) {
             continue;

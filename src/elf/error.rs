@@ -7,8 +7,8 @@ use crate::model::{Entry, ImagePath};
 /// Something that a file will not find when it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElfError {
-    /// The file.
-    pub file: ImagePath,
+    /// The file; of a program that is not there, its name as the command says it.
+    pub file: String,
     /// What brought it (`files[2]`), where that is not the base.
     pub origin: Option<String>,
     /// Who needs it: what makes the first one needed, then the files on the way.
@@ -23,6 +23,9 @@ pub struct ElfError {
 
 /// Beginnings of the names of libraries that container runtimes put into containers.
 const DRIVERS: [&str; 4] = ["libcuda.so", "libcudadebugger.so", "libnvidia-", "libnvcuvid.so"];
+
+/// The suite that is proposed where there is none yet.
+const SUITE: &str = "trixie";
 
 /// What a file misses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,18 @@ pub enum Missing {
         /// The newest of that family that it has: `GLIBC_2.36`.
         newest: Option<String>,
     },
+    /// The file itself: a command names it.
+    Program {
+        /// The folders in which it was looked for, where it was by its name alone.
+        path: Option<String>,
+        /// Whether something else is there: a directory, or a link that leads nowhere.
+        other: bool,
+    },
+    /// The right to run it: its mode.
+    Permission {
+        /// The mode.
+        mode: u32,
+    },
     /// The program that a script is for.
     Interpreter {
         /// The program.
@@ -74,9 +89,13 @@ pub enum Missing {
 }
 
 impl ElfError {
-    pub(super) fn new(file: ImagePath, entry: Option<&Entry>, by: Vec<String>, missing: Missing) -> Self {
+    pub(super) fn new(file: &ImagePath, entry: Option<&Entry>, by: Vec<String>, missing: Missing) -> Self {
         let origin = entry.map(|entry| entry.origin.to_string());
-        Self { file, origin, by, missing, others: 0, distribution: None }
+        Self { origin, ..Self::of_name(file.as_str(), by, missing) }
+    }
+
+    pub(super) fn of_name(file: &str, by: Vec<String>, missing: Missing) -> Self {
+        Self { file: file.to_owned(), origin: None, by, missing, others: 0, distribution: None }
     }
 
     /// A way out, where one is known.
@@ -89,14 +108,19 @@ impl ElfError {
             Missing::Machine { wanted, .. } => or_ignore(format!("take what is made for {wanted}")),
             Missing::Loader { loader, has } => match (CLibrary::of_loader(loader), has) {
                 (Some(CLibrary::Glibc), None) => {
-                    "link it static, or take a base with glibc: `packages: { debian: { install: [libc6] } }` has it"
-                        .to_owned()
+                    let known = self.distribution.clone().filter(|known| *known != Distribution::Alpine);
+                    let debian = known.unwrap_or_else(|| Distribution::Debian(Some(SUITE.to_owned())));
+                    format!("link it static, or take a base with glibc: {} has it", debian.packages("libc6"))
                 }
-                (Some(own), Some(_)) => format!("build it for the base's C library, or take a base with {own}"),
+                (Some(own), Some(_)) => {
+                    format!("build it for the base's C library, or take a base with {own}")
+                }
                 (Some(own), None) => format!("link it static, or take a base with {own}"),
                 (None, _) => or_ignore("link it static".to_owned()),
             },
-            Missing::CLibrary { own, has } => or_ignore(format!("take what is made for {has}, or a base with {own}")),
+            Missing::CLibrary { own, has } => {
+                or_ignore(format!("take what is made for {has}, or a base with {own}"))
+            }
             Missing::Library { name, .. } => {
                 if DRIVERS.iter().any(|driver| name.starts_with(driver)) {
                     let family = name.split_once(".so").map_or(name.as_str(), |(family, _)| family);
@@ -105,22 +129,32 @@ impl ElfError {
                     ));
                 }
                 let allow = format!("`elf: {{ allow: [{name}] }}` lets it pass");
-                match self.distribution.as_ref().and_then(|known| known.provider(name)) {
-                    Some(Provider { package, sure: true, field }) => {
-                        format!("`packages: {{ {field}: {{ install: [{package}] }} }}` brings it; {allow}")
+                let known = self.distribution.as_ref();
+                match known.and_then(|known| Some((known, known.provider(name)?))) {
+                    Some((known, Provider { package, sure: true })) => {
+                        format!("{} brings it; {allow}", known.packages(&package))
                     }
-                    Some(Provider { package, field, .. }) => format!(
-                        "by its name it is in the package {package}: \
-                         `packages: {{ {field}: {{ install: [{package}] }} }}`; {allow}"
-                    ),
+                    Some((known, Provider { package, .. })) => {
+                        let field = known.packages(&package);
+                        format!("by its name it is in the package {package}: {field}; {allow}")
+                    }
                     None => format!("put it into the image, or say that it comes at run time: {allow}"),
                 }
             }
             Missing::Version { version, .. } if version.starts_with("GLIBC_") => or_ignore(format!(
                 "build {} on the base's distribution or an older one, or take a newer base",
-                self.file.name()
+                self.file.rsplit('/').next().unwrap_or_default()
             )),
             Missing::Version { library, .. } => or_ignore(format!("take a newer {}", library.name())),
+            Missing::Program { path: Some(_), .. } => {
+                "put it into one of them, or say its place in full".to_owned()
+            }
+            Missing::Program { path: None, .. } => {
+                format!("put it there; where it is mounted at run time {} says so", ignore())
+            }
+            Missing::Permission { .. } => {
+                "give its file the execute bits, or its row in `files` `mode: \"0755\"`".to_owned()
+            }
             Missing::Interpreter { interpreter, .. } => {
                 format!("put {interpreter} into the image, or start the script's program without it")
             }
@@ -168,6 +202,14 @@ impl fmt::Display for ElfError {
                     None => write!(f, "does not have it")?,
                 }
             }
+            Missing::Program { other: true, .. } => {
+                f.write_str(" is no program, but a directory or a link that leads nowhere")?;
+            }
+            Missing::Program { path: None, .. } => f.write_str(" is in neither the base nor the image")?,
+            Missing::Program { path: Some(path), .. } => {
+                write!(f, " is in none of the folders of PATH ({path})")?;
+            }
+            Missing::Permission { mode } => write!(f, " is not executable (mode {mode:04o})")?,
             Missing::Interpreter { interpreter, line } => {
                 write!(f, " is a script for {interpreter} (`#!{line}`), which is not in the image")?;
             }

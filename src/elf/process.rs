@@ -125,7 +125,7 @@ impl<'a> Process<'a> {
         self.objects.push(Object { place: path.to_string(), path, source, elf, by: None });
         let mut next = first;
         while let Some(object) = self.objects.get(next).cloned() {
-            if let Some(elf) = object.elf.clone().filter(|_| !loader.files.is_ignored(&object.path)) {
+            if let Some(elf) = object.elf.clone().filter(|_| !loader.files.is_ignored(object.path.as_str())) {
                 self.needs(loader, next, &object, &elf, why, errors);
             }
             next += 1;
@@ -181,7 +181,7 @@ impl<'a> Process<'a> {
     /// Compares the symbol versions that one file needs with those of its libraries.
     fn versions(&self, loader: &Loader<'_, 'a>, index: usize, why: &str, errors: &mut Vec<ElfError>) {
         let object = &self.objects[index];
-        let Some(elf) = object.elf.as_ref().filter(|_| !loader.files.is_ignored(&object.path)) else {
+        let Some(elf) = object.elf.as_ref().filter(|_| !loader.files.is_ignored(object.path.as_str())) else {
             return;
         };
         let mut told: Vec<&str> = Vec::new();
@@ -221,7 +221,7 @@ impl<'a> Process<'a> {
         way.push(why.to_owned());
         way.reverse();
         let entry: Option<&Entry> = if let Source::Own(entry) = object.source { Some(entry) } else { None };
-        Some(ElfError::new(object.path.clone(), entry, way, missing))
+        Some(ElfError::new(&object.path, entry, way, missing))
     }
 
     /// Looks for a library as the loader does (ld.so(8); musl, `ldso/dynlink.c`).

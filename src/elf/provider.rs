@@ -1,3 +1,5 @@
+use crate::model::BaseFacts;
+
 /// What a library's package is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distribution {
@@ -14,16 +16,20 @@ pub(super) struct Provider {
     pub(super) package: String,
     /// Whether that is known, and not only made of the library's name.
     pub(super) sure: bool,
-    /// The kind of `packages`.
-    pub(super) field: &'static str,
 }
 
 /// Rows `SONAME PACKAGE`, and `suite=PACKAGE` where it has another name from that suite on.
 const PACKAGES: &str = include_str!("debian-packages.txt");
 
 impl Distribution {
+    /// The one that a base says it is.
+    pub fn of_base(facts: &BaseFacts) -> Option<Self> {
+        let said = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
+        said.and_then(Self::of_os_release)
+    }
+
     /// The one that an /etc/os-release tells of (os-release(5)).
-    pub fn of_os_release(text: &str) -> Option<Self> {
+    pub(super) fn of_os_release(text: &str) -> Option<Self> {
         let field = |name: &str| {
             let row = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
             Some(row.trim().trim_matches(['"', '\'']).to_owned())
@@ -32,6 +38,17 @@ impl Distribution {
             "debian" => Some(Self::Debian(field("VERSION_CODENAME"))),
             "alpine" => Some(Self::Alpine),
             _ => None,
+        }
+    }
+
+    /// What a spec says to have a package.
+    pub(super) fn packages(&self, package: &str) -> String {
+        match self {
+            Self::Debian(Some(suite)) => {
+                format!("`packages: {{ debian: {{ suite: {suite}, install: [{package}] }} }}`")
+            }
+            Self::Debian(None) => format!("`packages: {{ debian: {{ suite: …, install: [{package}] }} }}`"),
+            Self::Alpine => format!("`packages: {{ apk: {{ install: [{package}] }} }}`"),
         }
     }
 
@@ -48,10 +65,10 @@ impl Distribution {
                 });
                 let sure = known.is_some();
                 let package = known.or_else(|| by_rule(soname))?;
-                Some(Provider { package, sure, field: "debian" })
+                Some(Provider { package, sure })
             }
             // What stands there is what apk takes for a package's name.
-            Self::Alpine => Some(Provider { package: format!("so:{soname}"), sure: true, field: "apk" }),
+            Self::Alpine => Some(Provider { package: format!("so:{soname}"), sure: true }),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::check::Files;
 use super::error::{ElfError, Missing};
 use super::program::Executable;
@@ -18,6 +20,8 @@ pub struct Program {
     pub words: Vec<String>,
     /// Whether they are words for another program, which may start the first of them, or do something else with it.
     pub arguments: bool,
+    /// Whether the base says them itself: what it lacks of its own is not for the image to judge.
+    pub inherited: bool,
 }
 
 /// A file from which on the loader's work is followed.
@@ -35,6 +39,7 @@ pub(super) struct Started<'v, 'a> {
     pub(super) files: &'v Files<'v>,
     pub(super) env: &'v [String],
     pub(super) workdir: Option<&'v str>,
+    pub(super) volumes: &'v BTreeSet<ImagePath>,
 }
 
 impl Started<'_, '_> {
@@ -47,6 +52,7 @@ impl Started<'_, '_> {
     /// that are not.
     pub(super) fn roots(&self, program: &Program, errors: &mut Vec<ElfError>) -> Vec<Root> {
         let mut found = Vec::new();
+        errors.extend(self.unstartable(program));
         for (path, sure) in self.programs(program) {
             // A script that is an argument is for the program before it.
             if sure || self.executable_at(&path).is_none_or(|file| file.elf().is_some()) {
@@ -54,6 +60,38 @@ impl Started<'_, '_> {
             }
         }
         found
+    }
+
+    /// Why the program of a command cannot be run at all, whatever it is. One below a volume comes at run time.
+    fn unstartable(&self, program: &Program) -> Option<ElfError> {
+        // What init puts in is not known yet.
+        let word = program.words.first().filter(|word| !program.arguments && !word.contains("${"))?;
+        let why = || vec![program.role.to_owned()];
+        if let Some(path) = self.program(word) {
+            let (_, source) = self.view.file(path.as_str())?;
+            let (mode, entry) = match source {
+                Source::Own(entry) => (entry.mode, entry),
+                Source::Base => return None,
+            };
+            let ignored = mode & 0o111 != 0 || self.files.is_ignored(path.as_str());
+            return (!ignored)
+                .then(|| ElfError::new(&path, Some(entry), why(), Missing::Permission { mode }));
+        }
+        let place = self.place(word);
+        let parsed = place.as_deref().and_then(|place| ImagePath::parse(place).ok());
+        let is_below = |volume: &ImagePath| parsed.as_ref().is_some_and(|place| place.is_within(volume));
+        let ignored = match &place {
+            Some(place) => self.files.is_ignored(place),
+            None => self.path().split(':').any(|folder| self.files.is_ignored(&format!("{folder}/{word}"))),
+        };
+        let own = !program.inherited || Started { view: &self.view.base(), ..*self }.program(word).is_some();
+        if ignored || !own || self.volumes.iter().any(is_below) {
+            return None;
+        }
+        let path = place.is_none().then(|| self.path().to_owned());
+        let name = place.as_deref().unwrap_or(word);
+        let other = place.as_deref().is_some_and(|place| self.view.has(place));
+        Some(ElfError::of_name(name, why(), Missing::Program { path, other }))
     }
 
     /// What a command's words name: the first, one behind `--` (a program that starts another), absolute paths of programs;
@@ -91,16 +129,23 @@ impl Started<'_, '_> {
 
     /// A program by its name or path.
     fn program(&self, word: &str) -> Option<ImagePath> {
-        if word.contains('/') {
-            let path = if word.starts_with('/') {
-                word.to_owned()
-            } else {
-                format!("{}/{word}", self.workdir.unwrap_or_default())
-            };
-            return self.view.file(&path).map(|(path, _)| path);
+        if let Some(place) = self.place(word) {
+            return self.view.file(&place).map(|(path, _)| path);
         }
-        let path = self.variable("PATH").unwrap_or(PATH);
-        path.split(':').find_map(|folder| self.executable(&format!("{folder}/{word}")))
+        self.path().split(':').find_map(|folder| self.executable(&format!("{folder}/{word}")))
+    }
+
+    /// Where a program is that is not looked for.
+    fn place(&self, word: &str) -> Option<String> {
+        let relative = || {
+            let workdir = self.workdir.unwrap_or_default().trim_end_matches('/');
+            format!("{workdir}/{}", word.trim_start_matches("./"))
+        };
+        word.contains('/').then(|| if word.starts_with('/') { word.to_owned() } else { relative() })
+    }
+
+    fn path(&self) -> &str {
+        self.variable("PATH").unwrap_or(PATH)
     }
 
     fn executable(&self, path: &str) -> Option<ImagePath> {
@@ -132,7 +177,7 @@ impl Started<'_, '_> {
         let Some(interpreter) = words.next().filter(|_| left > 0) else { return };
         let missing = |interpreter: &str| {
             let missing = Missing::Interpreter { interpreter: interpreter.to_owned(), line: line.clone() };
-            ElfError::new(path.clone(), Some(entry), vec![why.clone()], missing)
+            ElfError::new(&path, Some(entry), vec![why.clone()], missing)
         };
         let next = format!("{why}: {path}");
         match self.view.file(interpreter) {

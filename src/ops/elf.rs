@@ -10,8 +10,8 @@ use super::error::{Error, ErrorKind};
 use super::packages::Unpacked;
 use super::prepare::Session;
 use crate::elf::{Check, Distribution, Executable, Foreign, Program, View, check, may_be_elf};
-use crate::model::{Content, ContentDigest, Entry, EntryKind, KeyDigest, PackageFileKind, Size};
-use crate::plan::ImageConfig;
+use crate::model::{BaseConfig, Content, ContentDigest, Entry, EntryKind, KeyDigest, PackageFileKind, Size};
+use crate::plan::{ImageConfig, without_init};
 use crate::report::ForeignFiles;
 use crate::spec::{ImageSpec, Packages};
 use crate::system::{IoError, fs, parallel};
@@ -42,13 +42,14 @@ impl Session<'_> {
             self.machine.cancel.check().map(|()| drop(self.look(&known, entry)))
         });
         looked.into_iter().collect::<Result<(), _>>()?;
-        let programs = programs(&plan.config);
+        let programs = programs(&plan.config, &plan.base.config);
         let found = check(
             &view,
             &Check {
                 machine: plan.platform.uname(),
                 env: &plan.config.env,
                 workdir: plan.config.workdir.as_deref(),
+                volumes: &plan.config.volumes,
                 programs: &programs,
                 allow: &spec.elf.allow,
                 ignore: &spec.elf.ignore,
@@ -107,23 +108,32 @@ fn sum(foreign: &[Foreign]) -> Option<ForeignFiles> {
     Some(ForeignFiles { files: foreign.len(), unpacked, largest })
 }
 
-/// What is started in an image. What a shell would do with a command is not looked into.
-fn programs(config: &ImageConfig) -> Vec<Program> {
+/// What is started in an image, and whether its base says so. What a shell would do with a command is not looked into.
+fn programs(config: &ImageConfig, base: &BaseConfig) -> Vec<Program> {
     let mut programs = Vec::new();
-    let mut add = |role, words: Vec<String>, arguments: bool| {
+    let mut add = |role, words: &[String], arguments: bool, inherited: bool| {
         if !words.is_empty() {
-            programs.push(Program { role, words, arguments });
+            programs.push(Program { role, words: words.to_vec(), arguments, inherited });
         }
     };
     let entrypoint = config.entrypoint.clone().unwrap_or_default();
-    let arguments = entrypoint.last().is_some_and(|word| word != "--");
-    add("the entrypoint", entrypoint, false);
-    add("the command", config.cmd.clone().unwrap_or_default(), arguments);
+    let own = without_init(entrypoint.clone());
+    let inherited = base.entrypoint.clone().is_some_and(|words| without_init(words) == own);
+    add("the entrypoint", &own, false, inherited);
+    if own != entrypoint {
+        add("the entrypoint", &entrypoint, false, false);
+    }
+    let cmd = config.cmd.clone().unwrap_or_default();
+    add("the command", &cmd, !own.is_empty(), base.cmd.as_ref() == Some(&cmd));
     let test = config.healthcheck.as_ref().and_then(|check| check.get("Test")?.as_array());
-    let mut words = test.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned));
-    match words.next().as_deref() {
-        Some("CMD") => add("the health check", words.collect(), false),
-        Some("CMD-SHELL") => add("the health check", vec!["/bin/sh".to_owned()], false),
+    let test: Vec<String> =
+        test.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect();
+    let inherited = base.healthcheck.as_ref().is_some_and(|check| check.test == test);
+    match test.split_first() {
+        Some((kind, words)) if kind == "CMD" => add("the health check", words, false, inherited),
+        Some((kind, _)) if kind == "CMD-SHELL" => {
+            add("the health check", &["/bin/sh".to_owned()], false, inherited);
+        }
         _ => {}
     }
     programs
@@ -143,9 +153,7 @@ fn of_packages(packages: &[Unpacked]) -> BTreeMap<ContentDigest, Arc<Executable>
 }
 
 fn distribution(spec: &ImageSpec, plan: &PlannedImage) -> Option<Distribution> {
-    let facts = &plan.base.facts;
-    let said = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
-    said.and_then(Distribution::of_os_release).or_else(|| match &spec.packages {
+    Distribution::of_base(&plan.base.facts).or_else(|| match &spec.packages {
         Some(Packages::Debian(debian)) => Some(Distribution::Debian(Some(debian.suite.clone()))),
         Some(Packages::Apk(_)) => Some(Distribution::Alpine),
         None => None,

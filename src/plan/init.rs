@@ -24,8 +24,8 @@ pub fn under_init(init: &Init, entrypoint: Option<Vec<String>>) -> Vec<String> {
     words
 }
 
-/// What stands behind init and its options.
-fn without_init(entrypoint: Vec<String>) -> Vec<String> {
+/// What stands behind init and its options; all of an entrypoint that is not under init.
+pub fn without_init(entrypoint: Vec<String>) -> Vec<String> {
     if entrypoint.first().is_none_or(|first| first != INIT) {
         return entrypoint;
     }

@@ -12,7 +12,7 @@ mod settings;
 
 pub use composed::{Certificate, ComposeError, composed_files};
 pub use directories::last_directories;
-pub use init::under_init;
+pub use init::{under_init, without_init};
 pub use layers::{LayerError, LayerPart, PlannedLayer, plan_layers};
 pub use secrets::{SECRET_RULES, secret_in};
 pub use settings::{ImageConfig, SettingsError, image_config, target_value};

@@ -56,7 +56,7 @@ fn what_would_not_start_is_told() {
     1 image to build for linux/amd64
     web linux/amd64: reading the base
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 asks for the loader /lib64/ld-linux-x86-64.so.2, which the image does not have: it is linked against glibc, and the image has no C library (the entrypoint)
-    hint: link it static, or take a base with glibc: `packages: { debian: { install: [libc6] } }` has it
+    hint: link it static, or take a base with glibc: `packages: { debian: { suite: trixie, install: [libc6] } }` has it
     ");
     let planned = env.run(&["plan"]);
     assert!(planned.code == 2 && planned.stderr.contains("asks for the loader"), "{planned:?}");
@@ -65,7 +65,7 @@ fn what_would_not_start_is_told() {
     1 image to build for linux/amd64
     web linux/amd64: reading the base
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 needs libpq.so.5, which the loader does not find in the image (the entrypoint)
-    hint: `packages: { debian: { install: [libpq5] } }` brings it; `elf: { allow: [libpq.so.5] }` lets it pass
+    hint: `packages: { debian: { suite: bookworm, install: [libpq5] } }` brings it; `elf: { allow: [libpq.so.5] }` lets it pass
     error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:9 needs GLIBC_2.38, and the image's /lib/x86_64-linux-gnu/libc.so.6 has GLIBC_2.36 at most (the entrypoint)
     hint: build x on the base's distribution or an older one, or take a newer base, or let it pass with `elf: { ignore: [/app/x] }`
     ");
@@ -90,6 +90,37 @@ fn what_would_not_start_is_told() {
     error: web (linux/arm64): /app/x from buildspecs/web.yaml:2:9 is made for x86_64, and the image is for aarch64 (the entrypoint)
     hint: take what is made for aarch64, or let it pass with `elf: { ignore: [/app/x] }`
     ");
+}
+
+#[test]
+fn programs_that_are_not_there_are_told() {
+    let env = workspace(&ElfFile::default().bytes());
+    let image = |rest: &str| {
+        env.spec(
+            "web",
+            &format!("base: static\nfiles: {{ /app/x: ../conf/x }}\nplatforms: [linux/amd64]\n{rest}"),
+        );
+    };
+    image("image: { entrypoint: [/app/y], cmd: [z], healthcheck: { command: [check] } }\n");
+    assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
+    error: web (linux/amd64): /app/y is in neither the base nor the image (the entrypoint)
+    hint: put it there; where it is mounted at run time `elf: { ignore: [/app/y] }` says so
+    error: web (linux/amd64): check is in none of the folders of PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin) (the health check)
+    hint: put it into one of them, or say its place in full
+    ");
+    image("image: { entrypoint: [/app/x] }\n");
+    assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r#"
+    error: web (linux/amd64): /app/x from buildspecs/web.yaml:2:10 is not executable (mode 0644) (the entrypoint)
+    hint: give its file the execute bits, or its row in `files` `mode: "0755"`
+    "#);
+    // Under init too, whose own program is there.
+    image("init: true\nimage: { entrypoint: [/app/y] }\n");
+    let said = env.fails(2, &["build", "--quiet"]);
+    assert!(said.contains("/app/y is in neither") && said.matches("error: ").count() == 1, "{said}");
+    for (rest, entrypoint) in [("elf: { ignore: [/app/*] }\n", "/app/y"), ("", "/data/y")] {
+        image(&format!("{rest}image: {{ entrypoint: [{entrypoint}], volumes: [/data] }}\n"));
+        env.succeeds(&["build", "--quiet"]);
+    }
 }
 
 #[test]

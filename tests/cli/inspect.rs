@@ -64,7 +64,7 @@ fn an_image_of_imgpack_has_classes() {
     env.spec(
         "web",
         "base: static\nfiles:\n  - { from: ../conf, to: /etc/web, class: config }\n  - { text: one, to: /one }\nimage: { \
-         ports: [8000], cmd: [--x, \"\"], env: { A: b } }\n",
+         ports: [8000], cmd: [--x, \"\"], env: { A: b } }\nelf: { ignore: [/bin/--x] }\n",
     );
     let server = keeping::start();
     env.file("imgpack.yaml", format!("apiVersion: imgpack/v1\nregistry: {}/acme\n", server.address));

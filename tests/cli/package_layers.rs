@@ -120,7 +120,7 @@ fn packages_are_layers_of_files_in_a_merged_usr() {
       644 usr/share/doc/tool-data/copyright
       755 usr/share/tool/
       644 usr/share/tool/table
-    imgpack system: what packages' scripts make
+    imgpack system: package database
       777 bin -> usr/bin
       777 lib -> usr/lib
     imgpack app: /bin/hello
@@ -134,7 +134,7 @@ fn packages_are_layers_of_files_in_a_merged_usr() {
       system    93.7 kB  libtool
       system      271 B  tool
       system      228 B  tool-data
-      system      389 B  what packages' scripts make
+      system      389 B  package database
       app         132 B  /bin/hello
     ");
 }
@@ -154,7 +154,7 @@ fn an_upgrade_changes_the_layer_of_its_package_and_the_composed_one() {
     let (one, two) = (digests("one"), digests("two"));
     assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
     let changed: Vec<&String> = one.keys().filter(|title| one[*title] != two[*title]).collect();
-    assert_eq!(changed, ["imgpack system: tool", "imgpack system: what packages' scripts make"]);
+    assert_eq!(changed, ["imgpack system: package database", "imgpack system: tool"]);
 }
 
 /// The file of a package is wanted once to say what it holds, and again only where a layer is made of it.
@@ -322,4 +322,66 @@ fn a_file_of_a_package_that_the_base_keeps() {
         mirror.publish("bookworm", &[other(&[("Replaces", "other (<< 1)")])]);
         env.succeeds(&["build", "--quiet"]);
     }
+}
+
+#[test]
+fn an_own_file_takes_the_place_of_a_packages_one_where_that_is_meant() {
+    let mut debs = debs("1.0");
+    let made = "#!/bin/sh\nmkdir -p /etc/made /var/tool\nln -s /nowhere /etc/made/link\nrm -f /etc/gone\n";
+    debs[0] = tool("1.0").file("/etc/gone", "package").script("postinst", made);
+    let (env, _mirror) = started(&debs);
+    web(&env, "files:\n  - { text: port = 2, to: /etc/tool.conf }\n");
+    assert_snapshot!(env.run(&["plan"]).stderr, @r"
+    error: web (linux/amd64): /etc/tool.conf comes from package tool and from buildspecs/web.yaml:5:5
+    hint: `replace: true` at the files entry takes the place of a package's file, in any class but `system`
+    ");
+    web(&env, "files:\n  - { text: a, to: /etc/made/link }\n  - { text: b, to: /etc/gone }\n");
+    assert_snapshot!(env.run(&["plan"]).stderr, @r"
+    error: web (linux/amd64): /etc/made/link comes from package tool and from buildspecs/web.yaml:5:5
+    hint: `replace: true` at the files entry takes the place of a package's file, in any class but `system`
+    ");
+    let rows = [
+        "{ text: port = 2, to: /etc/tool.conf, class: config, replace: true }",
+        "{ text: a, to: /etc/made/link, replace: true }",
+        "{ text: b, to: /etc/gone }",
+        "{ link: /tmp, to: /var/tool, replace: true }",
+        "{ dir: true, to: /bin/tool, replace: true }",
+    ];
+    web(&env, &format!("files:\n  - {}\n", rows.join("\n  - ")));
+    assert_snapshot!(env.succeeds(&["plan"]).stdout, @r"
+    web (linux/amd64)
+      base          0 B  scratch
+      system    to make  libtool
+      system    to make  tool
+      system    to make  tool-data
+      system    to make  package database
+      app       to make  3 files in /
+      config    to make  /etc/tool.conf
+      config    to make  directories
+      replace            /etc/made/link of package tool
+      replace            /etc/tool.conf of package tool
+      replace            /usr/bin/tool of package tool
+      replace            /var/tool of package tool
+    ");
+    let told = env.succeeds(&["build", "--output", "oci:out"]).stderr;
+    let note = "note: replaced in the image: /etc/made/link of package tool, /etc/tool.conf of package tool, /usr/bin/tool of \
+        package tool, /var/tool of package tool\n";
+    assert!(told.contains(note), "{told}");
+    let rows = layers(&env, "out");
+    let own = rows.iter().position(|(title, ..)| title.starts_with("imgpack app")).unwrap();
+    assert!(rows[1].2.contains(&"644 etc/tool.conf".to_owned()), "the package's layer is as without");
+    assert_snapshot!(without_database(&rows[own..]), @r"
+    imgpack app: 3 files in /
+      755 etc/
+      644 etc/gone
+      755 etc/made/
+      644 etc/made/link
+    imgpack config: /etc/tool.conf
+      755 etc/
+      644 etc/tool.conf
+    imgpack config: directories
+      755 usr/
+      755 usr/bin/
+      755 usr/bin/tool/
+    ");
 }

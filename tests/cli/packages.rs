@@ -603,3 +603,31 @@ fn a_lock_leads_nowhere_that_the_spec_does_not_say() {
     }
     assert_eq!(mirror.asked().len(), asked, "{:#?}", mirror.asked());
 }
+
+#[test]
+fn a_base_of_something_else_is_told() {
+    let (env, _mirror) = with_tool();
+    let on_base = |release: &str| {
+        env.file("base.tar", tar(&[("./etc/os-release".to_owned(), release.as_bytes().to_vec(), 0o644)]));
+        env.spec(
+            "app",
+            "base: { rootfs: { linux/amd64: ../base.tar } }\nplatforms: [linux/amd64]\n\
+             packages: { debian: { suite: bookworm, install: [tool] } }\n",
+        );
+        env.run(&["plan"])
+    };
+    let said = on_base("ID=debian\nVERSION_CODENAME=bookworm\n").stderr;
+    assert!(!said.contains("on a base of"), "{said}");
+    let ended = on_base("ID=debian\nVERSION_CODENAME=trixie\n");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.stderr.contains("warning: app: packages of bookworm on a base of trixie\n"),
+        "{}",
+        ended.stderr
+    );
+    let ended = on_base("ID=alpine\n");
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let told = "error: app (linux/amd64): buildspecs/app.yaml:3:21: packages.debian wants a base of Debian or an empty one, and this \
+        one is Alpine\nhint: take a base of Debian, or say `packages.apk`\n";
+    assert!(ended.stderr.ends_with(told), "{}", ended.stderr);
+}

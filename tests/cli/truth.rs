@@ -236,7 +236,9 @@ impl World<'_> {
                 let text = &self.kind.specs[number % self.kind.specs.len()];
                 self.env.spec("it", text);
             }
-            Edit::Clock(hours) => self.clock = hours,
+            // Cargo, whose environment is imgpack's to make, keeps this machine's clock, and goes by times: one that only
+            // imgpack's went back from is no clock that a machine can have.
+            Edit::Clock(hours) => self.clock = if self.kind.end == ".rs" { hours.max(0) } else { hours },
             Edit::Tear(file, at) => {
                 let stored = self.stored();
                 if let Some(path) = stored.get(file % stored.len().max(1)) {

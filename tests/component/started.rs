@@ -55,6 +55,14 @@ fn it_ends_as_its_command_ends() {
 }
 
 #[test]
+fn children_are_seen_where_whoever_started_it_ignores_theirs() {
+    let init = init();
+    let mut ignoring = Command::new("timeout");
+    ignoring.args(["--signal=KILL", "20", "env", "--ignore-signal=CHLD"]).arg(init.get_program());
+    assert_eq!(said(ignoring.args(["--", "sh", "-c", "echo out; exit 7"])), (7, "out".to_owned()));
+}
+
+#[test]
 fn signals_are_the_command_s() {
     let script =
         "trap 'echo got it; exit 5' TERM; trap 'echo user' USR1; echo up; while :; do sleep 0.05; done";

@@ -26,10 +26,18 @@ struct Time {
 #[repr(C)]
 struct Info([u64; 16]);
 
+/// `SIG_DFL`, the one disposition that can be asked for here.
+#[repr(usize)]
+enum Disposition {
+    Default = 0,
+}
+
 unsafe extern "C" {
     safe fn sigfillset(set: &mut Set) -> i32;
     safe fn sigdelset(set: &mut Set, signal: i32) -> i32;
     safe fn sigprocmask(how: i32, set: &Set, old: Option<&mut Set>) -> i32;
+    #[link_name = "signal"]
+    safe fn dispose(signal: i32, how: Disposition) -> usize;
     safe fn sigtimedwait(set: &Set, info: Option<&mut Info>, time: &Time) -> i32;
     safe fn sigwaitinfo(set: &Set, info: Option<&mut Info>) -> i32;
     safe fn waitpid(process: i32, status: &mut i32, options: i32) -> i32;
@@ -74,6 +82,8 @@ impl Signals {
             sigdelset(&mut set, fault);
         }
         sigprocmask(SIG_SETMASK, &set, None);
+        // Who started init may ignore it, which is inherited: the kernel would then tell of no child.
+        dispose(SIGCHLD, Disposition::Default);
         Self(set)
     }
 

@@ -111,17 +111,32 @@ struct Image<'a> {
     ignore: &'a [&'a str],
     programs: &'a [&'a str],
     machine: &'a str,
+    inherited: bool,
 }
 
 impl<'a> Image<'a> {
     fn new(base_rows: &[(&str, Put<'_>)], rows: &[(&str, Put<'_>)], programs: &'a [&'a str]) -> Self {
         let (base, layers) = (base(base_rows), vec![own(rows)]);
-        Self { base, layers, env: &[], allow: &[], ignore: &[], programs, machine: "x86_64" }
+        Self {
+            base,
+            layers,
+            env: &[],
+            allow: &[],
+            ignore: &[],
+            programs,
+            machine: "x86_64",
+            inherited: false,
+        }
     }
 
     fn checked(&self) -> Checked {
         let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let programs = [Program { role: "the entrypoint", words: list(self.programs), arguments: false }];
+        let programs = [Program {
+            role: "the entrypoint",
+            words: list(self.programs),
+            arguments: false,
+            inherited: self.inherited,
+        }];
         let text = self.base.text("/etc/os-release");
         check(
             &View::new(&self.base, &self.layers),
@@ -129,6 +144,7 @@ impl<'a> Image<'a> {
                 machine: self.machine,
                 env: &list(self.env),
                 workdir: Some("/app"),
+                volumes: &BTreeSet::from(["/data".parse().unwrap()]),
                 programs: &programs,
                 allow: &list(self.allow),
                 ignore: &list(self.ignore),
@@ -219,7 +235,7 @@ fn what_runs_passes() {
             &[],
         ),
         ("musl", alpine(), vec![("/x", Put::Elf(musl))], &["/x"], &[]),
-        ("not there at all", debian(), vec![], &["none", "/none"], &[]),
+        ("an argument that is not there", debian(), vec![], &["python3", "/none"], &[]),
         ("the base's own", debian(), vec![("/x", program(&["libpq.so.5"]))], &["/x"], &[]),
         (
             "a script",
@@ -274,7 +290,11 @@ fn what_is_missing_is_told() {
         ),
         (
             debian(),
-            vec![("/x", program(&["liba.so"])), ("/usr/lib/liba.so", library("liba.so", &["libb.so.2"]))],
+            vec![
+                ("/x", program(&["liba.so"])),
+                ("/usr/lib/liba.so", library("liba.so", &["libb.so.2"])),
+                ("/bin/tini", Put::Elf(ElfFile::default())),
+            ],
             &["tini", "--", "/x"],
             "/usr/lib/liba.so from files[0] needs libb.so.2, which the loader does not find in the image (the entrypoint: /x)",
         ),
@@ -312,6 +332,54 @@ fn what_is_missing_is_told() {
     ] {
         assert_eq!(Image::new(&base, &rows, words).errors(), [expected]);
     }
+}
+
+#[test]
+fn programs_have_to_be_there() {
+    let link = || vec![("/app/x", Link("/opt/x"))];
+    for (rows, words, expected) in [
+        (vec![], &["/app/x"][..], &["/app/x is in neither the base nor the image (the entrypoint)"][..]),
+        (vec![], &["./x", "/none"], &["/app/x is in neither the base nor the image (the entrypoint)"]),
+        (vec![], &["x"], &["x is in none of the folders of PATH (/bin:/usr/bin) (the entrypoint)"]),
+        (
+            link(),
+            &["/app/x"],
+            &["/app/x is no program, but a directory or a link that leads nowhere (the entrypoint)"],
+        ),
+        (
+            vec![("/usr/bin/python3", Remove)],
+            &["python3"],
+            &["python3 is in none of the folders of PATH (/bin:/usr/bin) (the entrypoint)"],
+        ),
+        (vec![], &["/data/x"], &[]),
+        (
+            vec![],
+            &["/data/../app/x"],
+            &["/data/../app/x is in neither the base nor the image (the entrypoint)"],
+        ),
+        (vec![], &["${PROGRAM:-/app/x}"], &[]),
+        (vec![], &["python3"], &[]),
+    ] {
+        let image = Image { env: &["PATH=/bin:/usr/bin"], ..Image::new(&debian(), &rows, words) };
+        assert_eq!(image.errors(), expected, "{words:?}");
+        if !expected.is_empty() {
+            let inherited = Image { inherited: true, ..image };
+            // What the base never had is its own matter.
+            assert_eq!(inherited.errors().is_empty(), words[0] != "python3", "{words:?}");
+            let name = expected[0].split(' ').next().unwrap();
+            let place = if name.starts_with('/') { name.to_owned() } else { format!("/usr/bin/{name}") };
+            assert!(Image { ignore: &[&place], inherited: false, ..inherited }.errors().is_empty());
+        }
+    }
+    let mut image = Image::new(&debian(), &[], &["/app/x"]);
+    image.layers.push(own(&[("/app/x", Text("#!/usr/bin/python3\n"))]).into_iter().fold(
+        Entries::new(),
+        |mut entries, entry| {
+            entries.insert(Entry { mode: 0o644, ..entry }).unwrap();
+            entries
+        },
+    ));
+    assert_eq!(image.errors(), ["/app/x from files[0] is not executable (mode 0644) (the entrypoint)"]);
 }
 
 #[test]
@@ -446,11 +514,12 @@ fn arguments_are_no_programs() {
         let view = base(&debian());
         let layers = [own(&rows)];
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let programs = [Program { role: "the command", words, arguments }];
+        let programs = [Program { role: "the command", words, arguments, inherited: false }];
         let check_of = Check {
             machine: "x86_64",
             env: &[],
             workdir: Some("/app"),
+            volumes: &BTreeSet::new(),
             programs: &programs,
             allow: &[],
             ignore: &[],
@@ -520,12 +589,12 @@ fn ways_out_are_told() {
         (
             debian(),
             "libssl.so.3",
-            "`packages: { debian: { install: [libssl3] } }` brings it; `elf: { allow: [libssl.so.3] }` lets it pass",
+            "`packages: { debian: { suite: bookworm, install: [libssl3] } }` brings it; `elf: { allow: [libssl.so.3] }` lets it pass",
         ),
         (
             debian(),
             "libnone.so.2",
-            "by its name it is in the package libnone2: `packages: { debian: { install: [libnone2] } }`; `elf: { allow: [libnone.so.2] }` lets it pass",
+            "by its name it is in the package libnone2: `packages: { debian: { suite: bookworm, install: [libnone2] } }`; `elf: { allow: [libnone.so.2] }` lets it pass",
         ),
         (
             debian(),

@@ -12,6 +12,7 @@ use super::release::{KnownRelease, StoredIndex, compact, time};
 use super::request::{DebianRequest, database, installed};
 use crate::base::BaseImage;
 use crate::debian::{Chosen, Index, Installed, Keyring, Request, Solution, is_below, solve};
+use crate::elf::Distribution;
 use crate::lock::{DIGEST, INSTALL, Kind, RELEASE, Row};
 use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
 use crate::ops::error::Error;
@@ -60,6 +61,7 @@ impl Session<'_> {
         packages: &DebianPackages,
         base: &BaseImage,
     ) -> Result<Arc<PackageSet>, Error> {
+        self.compare_with_base(target, packages, base)?;
         let installed = installed(&base.facts);
         let database = database(&installed);
         if let Some(key) = self.database_key(target)
@@ -71,6 +73,25 @@ impl Session<'_> {
         let at = |error: Error| if error.context.is_empty() { error.at(&packages.site) } else { error };
         let set = self.set(&request, packages, Some(&installed)).map_err(at)?;
         set.ok_or_else(|| Error::bug("packages that are not solved"))
+    }
+
+    /// Packages of another distribution than the base's do not work on it, those of another suite seldom.
+    fn compare_with_base(
+        &self,
+        target: &Target,
+        packages: &DebianPackages,
+        base: &BaseImage,
+    ) -> Result<(), Error> {
+        match Distribution::of_base(&base.facts) {
+            Some(Distribution::Alpine) => Err(Error::from(PackageError::Alpine).at(&packages.site)),
+            Some(Distribution::Debian(Some(suite))) if suite != packages.suite => {
+                let (identity, wanted) = (&target.task.identity, &packages.suite);
+                let text = format!("{identity}: packages of {wanted} on a base of {suite}");
+                self.packages.warn_once(self.machine, &text);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where it is noted what the base of a target has.
