@@ -14,8 +14,14 @@ use crate::tar::{MemberKind, TarError, TarReader};
 const CONTROL_LIMIT: u64 = 16;
 /// Most files of a package.
 const FILES_LIMIT: u64 = 1_000_000;
-/// Most bytes of contents of one package: ten times the largest of Alpine.
-const CONTENTS_LIMIT: u64 = 16 << 30;
+/// Most bytes of the unpacked files of one package: five times the largest of Alpine.
+const DATA_LIMIT: u64 = 8 << 30;
+/// Most bytes that one byte of them may become, beyond [`DATA_FREE`]: packages of text reach 20.
+const DATA_RATIO: u64 = 256;
+/// Bytes that they may become however short the package is.
+const DATA_FREE: u64 = 64 << 20;
+/// Most bytes of paths and links.
+const TEXT_LIMIT: usize = 128 << 20;
 
 /// What an .apk holds, without the bytes of its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -116,6 +122,11 @@ pub enum ApkError {
     /// A content that is not what the archive says.
     #[error("{0} has another checksum than the package says")]
     Checksum(ImagePath),
+    /// A bomb.
+    #[error(
+        "its files unpack to more than {DATA_RATIO} times their length, or to more than 8 GiB, which no real package does"
+    )]
+    Bomb,
     /// More than any real package.
     #[error("it has more than {0}")]
     TooMuch(&'static str),
@@ -164,14 +175,40 @@ pub fn read_apk(apk: impl Read, contents: &mut dyn Write) -> Result<ApkFacts, Ap
     if !packed.has_stream()? {
         return Err(ApkError::Missing("files segment"));
     }
-    let mut stream = MultiGzDecoder::new(&mut packed);
-    facts.files = files(&mut stream, contents)?;
-    drop(stream);
+    let begin = packed.passed;
+    let mut stream = Plausible { stream: MultiGzDecoder::new(&mut packed), begin, unpacked: 0, bomb: false };
+    let found = files(&mut stream, contents);
+    if stream.bomb {
+        return Err(ApkError::Bomb);
+    }
+    facts.files = found?;
     let Tap::Hash(hasher) = std::mem::take(&mut packed.tap) else {
         return Err(ApkError::Missing("files segment"));
     };
     let found = Digest::from_bytes(*hasher.finish().as_bytes()).hex();
     if found == said { Ok(facts) } else { Err(ApkError::Data { said, found }) }
+}
+
+/// Ends where more comes out than real files have.
+struct Plausible<'t, R: Read> {
+    stream: MultiGzDecoder<&'t mut Tapped<R>>,
+    /// How many packed bytes had passed before.
+    begin: u64,
+    unpacked: u64,
+    bomb: bool,
+}
+
+impl<R: Read> Read for Plausible<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.unpacked += count as u64;
+        let packed = self.stream.get_ref().passed - self.begin;
+        if self.unpacked > packed.saturating_mul(DATA_RATIO).saturating_add(DATA_FREE).min(DATA_LIMIT) {
+            self.bomb = true;
+            return Err(io::Error::other("it unpacks to too much"));
+        }
+        Ok(count)
+    }
 }
 
 /// The lines `key = value` of `.PKGINFO`.
@@ -187,7 +224,7 @@ fn files(stream: &mut dyn Read, contents: &mut dyn Write) -> Result<Vec<ApkFile>
     let mut reader = TarReader::new(stream);
     let mut found: Vec<ApkFile> = Vec::new();
     let mut places: BTreeMap<ImagePath, usize> = BTreeMap::new();
-    let mut written = 0;
+    let (mut written, mut texts) = (0, 0);
     while let Some(member) = reader.next_member()? {
         // Files in the root whose names begin with a point are the package's own (apk-package(5)).
         if member.path.first() == Some(&b'.') && !member.path.starts_with(b"./") {
@@ -218,9 +255,6 @@ fn files(stream: &mut dyn Read, contents: &mut dyn Write) -> Result<Vec<ApkFile>
         let (kind, digest) = match &member.kind {
             MemberKind::Directory => (PackageFileKind::Directory, None),
             MemberKind::File => {
-                if written + member.size > CONTENTS_LIMIT {
-                    return Err(ApkError::TooMuch("16 GiB of files"));
-                }
                 let offset = written;
                 let (digest, sha1, length) = copy(&mut reader, contents)?;
                 written += length;
@@ -247,6 +281,13 @@ fn files(stream: &mut dyn Read, contents: &mut dyn Write) -> Result<Vec<ApkFile>
             && sha1_hex(digest).as_deref() != Some(&*String::from_utf8_lossy(said))
         {
             return Err(ApkError::Checksum(path));
+        }
+        texts += path.as_str().len() + user.len() + group.len();
+        if let PackageFileKind::Symlink { target } = &kind {
+            texts += target.len();
+        }
+        if texts > TEXT_LIMIT {
+            return Err(ApkError::TooMuch("128 MiB of paths and links"));
         }
         if found.len() as u64 >= FILES_LIMIT {
             return Err(ApkError::TooMuch("1000000 files"));

@@ -1,11 +1,11 @@
 use flate2::bufread::GzDecoder;
 
 use super::record::{Package, RecordError, packages};
-use super::segment::{SegmentError, SmallFile, is_gzip, small_files};
+use super::segment::{SegmentError, SmallFile, is_gzip, signature_files, small_files};
 use super::signature::{PublicKey, Signature, SignatureError, verify};
 
-/// Longest text of an index in MiB: ten times that of Alpine's largest.
-const INDEX_LIMIT: u64 = 96;
+/// Longest text of an index in MiB: four times that of Alpine's largest.
+const INDEX_LIMIT: u64 = 48;
 
 /// Why an index is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +27,7 @@ pub enum IndexError {
 /// The packages of an `APKINDEX.tar.gz`, which one of `keys` has to have signed.
 pub fn read_index(bytes: &[u8], keys: &[PublicKey]) -> Result<Vec<Package>, IndexError> {
     let mut first = gzip(bytes)?.ok_or(SegmentError::NotGzip)?;
-    let files = small_files(&mut first, "first segment", INDEX_LIMIT)?;
-    if files.iter().any(|file| file.name == "APKINDEX") {
-        return Err(SignatureError::Unsigned.into());
-    }
+    let files = signature_files(&mut first)?.ok_or(SignatureError::Unsigned)?;
     let sign = |file: SmallFile| Signature::of(&file.name, file.bytes);
     let signatures: Vec<Signature> = files.into_iter().filter_map(sign).collect();
     // A signature is over the packed bytes of all that follows.

@@ -75,6 +75,18 @@ pub enum InstallError {
         /// The one that comes.
         second: String,
     },
+    /// A hard link to a file that is not installed.
+    #[error("{path} of package {package} is a hard link to {target}, which stays that of package {other}")]
+    Hardlink {
+        /// The link.
+        path: ImagePath,
+        /// Its package.
+        package: String,
+        /// Its file.
+        target: ImagePath,
+        /// The package that has it.
+        other: String,
+    },
     /// A script without a rule.
     #[error(transparent)]
     Script(ScriptError),
@@ -127,9 +139,26 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
         }
         let owners = database.owners();
         let (mut own, mut kept) = (Vec::new(), BTreeSet::new());
+        let mut renamed: BTreeMap<ImagePath, ImagePath> = BTreeMap::new();
         for file in &facts.files {
             let mut placed = file.file.clone();
             placed.owner = owner(file, &accounts);
+            if let PackageFileKind::Hardlink { target } = &mut placed.kind {
+                if let Some(name) = renamed.get(target) {
+                    *target = name.clone();
+                }
+                if kept.contains(target.as_str())
+                    && let Some(at) = owners.get(target.as_str())
+                {
+                    errors.push(InstallError::Hardlink {
+                        path: placed.path.clone(),
+                        package: pinned.name.clone(),
+                        target: target.clone(),
+                        other: database.packages[*at].package.name.clone(),
+                    });
+                    continue;
+                }
+            }
             let path = placed.path.as_str();
             if placed.kind == PackageFileKind::Directory {
                 directories.add(path, placed.mode, placed.owner);
@@ -137,9 +166,7 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
                 if let Some(at) = owners.get(path) {
                     match overwrites(&database.packages[*at], &record) {
                         Some(true) => {
-                            files
-                                .iter_mut()
-                                .for_each(|files| files.retain(|known| known.path != placed.path));
+                            files.iter_mut().for_each(|files| take_out(files, &placed.path));
                             dropped.insert(path.to_owned());
                         }
                         Some(false) => {
@@ -159,6 +186,7 @@ pub fn install(installation: &Installation<'_>) -> Result<Installs, Vec<InstallE
                     && let Ok(path) = ImagePath::parse(&format!("{path}.apk-new"))
                 {
                     // What somebody wrote there stays, as with apk.
+                    renamed.insert(file.file.path.clone(), path.clone());
                     placed.path = path;
                 }
                 gone.remove(file.file.path.as_str());
@@ -211,14 +239,23 @@ fn overwrites(there: &InstalledPackage, comes: &InstalledPackage) -> Option<bool
     replaced.map(|_| true)
 }
 
-/// Hard links whose file another package overwrote: the first of them is the file.
+/// Takes out a file that another package overwrites; of the hard links to it, which stay, the first becomes the file.
+fn take_out(files: &mut Vec<PackageFile>, path: &ImagePath) {
+    let Some(at) = files.iter().position(|file| file.path == *path) else { return };
+    let gone = files.remove(at);
+    let is_link = |file: &&mut PackageFile| matches!(&file.kind, PackageFileKind::Hardlink { target } if target == path);
+    let mut links = files.iter_mut().filter(is_link);
+    let Some(first) = links.next() else { return };
+    let target = first.path.clone();
+    *first = PackageFile { path: target.clone(), ..gone };
+    for link in links {
+        link.kind = PackageFileKind::Hardlink { target: target.clone() };
+    }
+}
+
+/// Modes and owners of hard links are those of their files.
 fn settle_hard_links(files: &mut [Vec<PackageFile>]) {
     for files in files {
-        let paths: BTreeSet<ImagePath> = files.iter().map(|file| file.path.clone()).collect();
-        files.retain(|file| match &file.kind {
-            PackageFileKind::Hardlink { target } => paths.contains(target),
-            _ => true,
-        });
         let kinds: BTreeMap<ImagePath, (u32, Owner)> =
             files.iter().map(|file| (file.path.clone(), (file.mode, file.owner))).collect();
         for file in files {

@@ -35,6 +35,9 @@ pub enum SegmentError {
 /// Longest control segment, packed, in bytes.
 const KEPT_LIMIT: usize = 32 << 20;
 
+/// Longest segment of signatures in MiB, unpacked: nobody vouches for what is read before they are.
+const SIGNATURES_LIMIT: u64 = 1;
+
 /// What is kept of the packed bytes that pass.
 #[derive(Default)]
 pub(super) enum Tap {
@@ -51,11 +54,13 @@ pub(super) enum Tap {
 pub(super) struct Tapped<R> {
     input: BufReader<R>,
     pub(super) tap: Tap,
+    /// How many of them passed.
+    pub(super) passed: u64,
 }
 
 impl<R: Read> Tapped<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input: BufReader::with_capacity(64 * 1024, input), tap: Tap::Nothing }
+        Self { input: BufReader::with_capacity(64 * 1024, input), tap: Tap::Nothing, passed: 0 }
     }
 
     /// Whether a gzip stream comes next; `false` at the end.
@@ -94,6 +99,7 @@ impl<R: Read> BufRead for Tapped<R> {
             Tap::Keep(kept) => kept.extend_from_slice(passed),
             Tap::Hash(hasher) => hasher.update(passed),
         }
+        self.passed += passed.len() as u64;
         self.input.consume(amount);
     }
 }
@@ -121,6 +127,23 @@ pub(super) fn small_files(
     what: &'static str,
     limit: u64,
 ) -> Result<Vec<SmallFile>, SegmentError> {
+    read_files(stream, what, limit, |_| true).map(|(files, _)| files)
+}
+
+/// The signatures of a segment that has nothing else; `None` of one that has.
+pub(super) fn signature_files(stream: impl Read) -> Result<Option<Vec<SmallFile>>, SegmentError> {
+    let (files, whole) =
+        read_files(stream, "segment of signatures", SIGNATURES_LIMIT, |name| name.starts_with(".SIGN."))?;
+    Ok(whole.then_some(files))
+}
+
+/// The files of a segment up to one that is not taken, and whether these are all.
+fn read_files(
+    stream: impl Read,
+    what: &'static str,
+    limit: u64,
+    takes: fn(&str) -> bool,
+) -> Result<(Vec<SmallFile>, bool), SegmentError> {
     let mut bounded = Bounded { input: stream, left: limit << 20, passed: false };
     let read = (|| {
         let mut reader = TarReader::new(&mut bounded);
@@ -129,13 +152,17 @@ pub(super) fn small_files(
             if member.kind != MemberKind::File {
                 continue;
             }
+            let name = String::from_utf8_lossy(&member.path).into_owned();
+            if !takes(&name) {
+                return Ok((files, false));
+            }
             let mut bytes = Vec::new();
             let read = reader.data().read_to_end(&mut bytes);
             read.map_err(|source| TarError::Read { position: member.position, source })?;
-            files.push(SmallFile { name: String::from_utf8_lossy(&member.path).into_owned(), bytes });
+            files.push(SmallFile { name, bytes });
         }
         reader.finish()?;
-        Ok(files)
+        Ok((files, true))
     })();
     if bounded.passed { Err(SegmentError::TooLong { what, limit }) } else { read }
 }

@@ -14,7 +14,7 @@ use crate::ops::error::{Error, ErrorKind};
 use crate::ops::event::Task;
 use crate::ops::merge::MergeError;
 use crate::ops::pack::PackError;
-use crate::ops::packages::PackageError;
+use crate::ops::packages::{ApkPackageError, PackageError};
 use crate::registry::{FileError, RegistryError};
 use crate::spec::SelectError;
 use crate::tar::WriteError;
@@ -60,9 +60,7 @@ impl Exit {
 fn exit(error: &Error) -> Exit {
     match error.kind.own() {
         ErrorKind::Tree(TreeError::Io(error)) if !error.is_not_found() => Exit::Machine,
-        ErrorKind::Apk(error) if error.is_of_the_network() => Exit::Network,
-        ErrorKind::Apk(_)
-        | ErrorKind::Spec(_)
+        ErrorKind::Spec(_)
         | ErrorKind::Lock(_)
         | ErrorKind::Tree(_)
         | ErrorKind::Select(_)
@@ -78,6 +76,11 @@ fn exit(error: &Error) -> Exit {
         | ErrorKind::Image(_)
         | ErrorKind::Graph(_)
         | ErrorKind::Pack(PackError::Write(WriteError::Changed { .. })) => Exit::Usage,
+        ErrorKind::Apk(error) => match &**error {
+            ApkPackageError::Fetch { source, .. } => registry_exit(source),
+            error if error.is_of_the_network() => Exit::Network,
+            _ => Exit::Usage,
+        },
         ErrorKind::Package(error) => match &**error {
             PackageError::Fetch { source, .. } => registry_exit(source),
             error if error.is_of_the_network() => Exit::Network,
@@ -193,7 +196,8 @@ fn hint(error: &Error) -> Option<String> {
                 .to_owned(),
         ),
         ErrorKind::Packages(_) => Some(
-            "leave one of the two packages out, with `exclude` where another one depends on it".to_owned(),
+            "leave one of the two packages out, with `exclude` where another one depends on it, or take another base"
+                .to_owned(),
         ),
         ErrorKind::Scripts(errors) => errors.first().map(ScriptError::hint),
         ErrorKind::Apk(error) => error.hint(),

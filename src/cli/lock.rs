@@ -18,8 +18,8 @@ pub(super) struct LockArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
 
-    /// Pin anew what this row names: a reference, `static`, `go`, `rust`, or `all` (may be repeated) [default: existing
-    /// rows stay]
+    /// Pin anew what this row names: a reference, a suite of packages, `static`, `go`, `rust`, or `all` (may be
+    /// repeated) [default: existing rows stay]
     #[arg(long = "upgrade", value_name = "NAME")]
     pub(super) upgrade: Vec<String>,
 

@@ -272,8 +272,13 @@ fn explained(
     let mut specs = Settings::select(&workspace, selection).map_err(one)?;
     settings.leave_out(&mut specs, selection);
     options.platforms.clone_from(&selection.platforms);
+    // Bases may have to be fetched, or built. What is said of that is of no use in a file.
+    let mode = match settings.mode() {
+        mode @ Mode::Terminal(_) => mode,
+        _ => Mode::Quiet,
+    };
     let (explanations, errors) = settings
-        .with_machine(root.clone(), selection.jobs, Mode::Quiet, |machine| {
+        .with_machine(root.clone(), selection.jobs, mode, |machine| {
             explain_images(machine, specs.clone(), &options)
         })
         .map_err(one)?;
@@ -297,6 +302,9 @@ fn plan_text(text: &mut String, explanation: &Explanation, specs: &[ImageSpec]) 
     }
     for layer in explanation.layers.iter().flatten() {
         let _ = writeln!(text, "  {:<7} {}  {}", layer.class, state(layer), layer.title);
+    }
+    for replaced in &explanation.replaced {
+        let _ = writeln!(text, "  {:<7} {:>9}  {replaced}", "replace", "");
     }
     if explanation.layers.is_none() {
         text.push_str(UNKNOWN);

@@ -1,7 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::deb::DebFacts;
 use super::documentation::{Documentation, documentation};
+use super::owned::Owned;
 use super::relation::relations;
 use crate::model::{BaseFacts, Fact, FactKind, ImagePath, Owner, PackageFile, PackageFileKind};
 
@@ -15,6 +16,8 @@ pub struct MergedPackages {
     pub files: Vec<Vec<PackageFile>>,
     /// Links of the root into `/usr` with their targets, that packages need and nobody brings.
     pub links: BTreeMap<ImagePath, String>,
+    /// What the base has of packages whose place these take, and these no longer have.
+    pub gone: BTreeSet<ImagePath>,
 }
 
 /// Packages that cannot stand side by side.
@@ -31,6 +34,18 @@ pub enum MergeError {
         first: String,
         /// The other.
         second: String,
+    },
+    /// A file of a package that the base has and keeps.
+    #[error(
+        "{path} is in package {package} and in the base's package {owner}, which it does not say that it replaces"
+    )]
+    OfBase {
+        /// The path.
+        path: ImagePath,
+        /// The package.
+        package: String,
+        /// The base's.
+        owner: String,
     },
     /// A way through links that comes to no end.
     #[error("{path} of package {package} cannot be reached: links of other packages lead in a circle")]
@@ -64,12 +79,38 @@ pub fn merge_packages(
     }
     follow_links(packages, &mut files, base, &mut errors);
     settle(packages, &mut files, base, &mut errors);
+    let owned = Owned::of(base);
+    keep_owners(packages, &files, base, &owned, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
     files.iter_mut().for_each(|files| name_files(files));
     let links = root_links(&files, base);
-    Ok(MergedPackages { files, links })
+    let there: BTreeSet<ImagePath> =
+        files.iter().flatten().filter_map(|file| base.resolve_parents(&file.path)).collect();
+    let gone = owned.gone(packages, &|path| there.contains(path));
+    Ok(MergedPackages { files, links, gone })
+}
+
+/// As dpkg, no package takes a file of another one that stays, unless it says so (Debian Policy Manual, 7.6.1).
+fn keep_owners(
+    packages: &[(&str, &DebFacts)],
+    files: &[Vec<PackageFile>],
+    base: &BaseFacts,
+    owned: &Owned,
+    errors: &mut Vec<MergeError>,
+) {
+    for ((name, facts), files) in packages.iter().zip(files) {
+        for file in files.iter().filter(|file| file.kind != PackageFileKind::Directory) {
+            let Some(path) = base.resolve_parents(&file.path) else { continue };
+            let Some((owner, row)) = owned.owner(&path, packages) else { continue };
+            // The same package of another architecture has the same file.
+            if owner != *name && !names_replaced(facts, owner, row.get("Version")) {
+                let (path, package, owner) = (file.path.clone(), (*name).to_owned(), owner.to_owned());
+                errors.push(MergeError::OfBase { path, package, owner });
+            }
+        }
+    }
 }
 
 /// The files of a package without documentation, in their places.
@@ -218,10 +259,14 @@ fn is_same(one: &PackageFile, other: &PackageFile) -> bool {
 
 /// Whether `Replaces` of a package names another in its version (Debian Policy Manual, 7.6.1).
 fn replaces(package: &DebFacts, other: &DebFacts) -> bool {
-    let field = |name: &str| package.control.get(name).unwrap_or_default();
     let Some(name) = other.control.get("Package") else { return false };
+    names_replaced(package, name, other.control.get("Version"))
+}
+
+fn names_replaced(package: &DebFacts, name: &str, version: Option<&str>) -> bool {
+    let field = |name: &str| package.control.get(name).unwrap_or_default();
     let Ok(groups) = relations(field("Replaces"), field("Architecture")) else { return false };
-    groups.iter().flatten().any(|one| one.name == name && one.admits(other.control.get("Version")))
+    groups.iter().flatten().any(|one| one.name == name && one.admits(version))
 }
 
 /// Of files with one content and place in the package's archive the first is the file and the others are links to it.

@@ -15,6 +15,7 @@ mod keys;
 mod merge;
 mod newest;
 mod order;
+mod owned;
 mod packet;
 mod packing;
 mod paragraph;

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::deb::DebFacts;
@@ -79,17 +78,23 @@ fn row(control: &Paragraph) -> String {
     text
 }
 
-/// The base's database with the packages behind it; those of the same name and architecture are taken out.
+/// The base's database with the packages behind it; those of the same name and architecture, or of one that is for all, are
+/// taken out.
 fn extended(base: &str, packages: &[&DebFacts]) -> String {
     let identity = |paragraph: &Paragraph| {
         let field = |name: &str| paragraph.get(name).unwrap_or_default().to_owned();
         (field("Package"), field("Architecture"))
     };
-    let new: BTreeSet<(String, String)> = packages.iter().map(|facts| identity(&facts.control)).collect();
+    let new: Vec<(String, String)> = packages.iter().map(|facts| identity(&facts.control)).collect();
+    let is_replaced = |(name, architecture): &(String, String)| {
+        let same =
+            |other: &String| other == architecture || [other, architecture].iter().any(|one| *one == "all");
+        new.iter().any(|(known, other)| known == name && same(other))
+    };
     let mut rows = Vec::new();
     for text in base.split("\n\n").filter(|text| !text.trim().is_empty()) {
         let known = paragraphs(text).ok().and_then(|found| found.first().map(identity));
-        if known.is_none_or(|identity| !new.contains(&identity)) {
+        if known.is_none_or(|identity| !is_replaced(&identity)) {
             rows.push(format!("{}\n", text.trim_matches('\n')));
         }
     }

@@ -1,3 +1,5 @@
+use crate::model::BaseFacts;
+
 /// What a library's package is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distribution {
@@ -20,8 +22,14 @@ pub(super) struct Provider {
 const PACKAGES: &str = include_str!("debian-packages.txt");
 
 impl Distribution {
+    /// The one that a base says it is.
+    pub fn of_base(facts: &BaseFacts) -> Option<Self> {
+        let said = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
+        said.and_then(Self::of_os_release)
+    }
+
     /// The one that an /etc/os-release tells of (os-release(5)).
-    pub fn of_os_release(text: &str) -> Option<Self> {
+    pub(super) fn of_os_release(text: &str) -> Option<Self> {
         let field = |name: &str| {
             let row = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
             Some(row.trim().trim_matches(['"', '\'']).to_owned())

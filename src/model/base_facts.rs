@@ -88,9 +88,14 @@ impl BaseFacts {
     ];
     /// Those of the databases that are no text.
     pub const BINARIES: [&'static str; 2] = ["/lib/apk/db/scripts.tar", "/usr/lib/apk/db/scripts.tar"];
-    /// Directories of which every file is kept but those whose names end in `.md5sums`.
-    pub const FOLDERS: [&'static str; 4] =
-        ["/etc/apk/keys", "/etc/ld.so.conf.d", "/var/lib/dpkg/alternatives", "/var/lib/dpkg/status.d"];
+    /// Directories of which every file is kept whose name ends so.
+    pub const FOLDERS: [(&'static str, &'static str); 5] = [
+        ("/etc/apk/keys", ""),
+        ("/etc/ld.so.conf.d", ""),
+        ("/var/lib/dpkg/alternatives", ""),
+        ("/var/lib/dpkg/status.d", ""),
+        ("/var/lib/dpkg/info", ".list"),
+    ];
 
     /// The text of the file at `path`, links followed.
     pub fn text(&self, path: &str) -> Option<&str> {

@@ -195,6 +195,11 @@ impl Entries {
         other.0.into_values().try_for_each(|entry| self.insert(entry))
     }
 
+    /// Adds `entry`, in place of what has its path.
+    pub fn replace(&mut self, entry: Entry) {
+        self.0.insert(entry.path.clone(), entry);
+    }
+
     /// Every conflict inside this set: paths below a file, and paths equal in Unicode form C.
     pub fn conflicts(&self) -> Vec<EntriesError> {
         let mut found = Vec::new();

@@ -43,6 +43,21 @@ pub struct PlannedImage {
     pub volatile: bool,
 }
 
+impl PlannedImage {
+    /// What a later layer of the image hides, since a row with `replace` says so: places, with what brought them.
+    pub fn replaced(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (at, layer) in self.layers.iter().enumerate() {
+            let below = || self.layers[..at].iter().rev().filter(|below| below.class < layer.class);
+            for path in &layer.replacing {
+                let hidden = below().find_map(|below| below.entries.get(path));
+                found.extend(hidden.map(|hidden| format!("{path} of {}", hidden.origin)));
+            }
+        }
+        found
+    }
+}
+
 /// One image for one platform, with everything stored but layers of a registry's base.
 #[derive(Debug, Clone)]
 pub struct FinishedImage {
@@ -116,6 +131,7 @@ pub fn plan_image(
     };
     let facts = &base.facts;
     let mut parts = placed.parts;
+    let packaged = parts.len();
     parts.extend(component_parts(spec, facts, platform)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
@@ -152,17 +168,28 @@ pub fn plan_image(
         Inherit::Set(user) => Some(user),
         _ => None,
     };
+    // What scripts do is done to what packages bring.
     let mut composed = composed_files(
         facts,
         &placed.effects,
-        &mut parts,
+        &mut parts[..packaged],
         user,
         &certificates,
         bundle.as_deref(),
         &spec.remove,
     )?;
-    for link in placed.links {
-        composed.entries.insert(link).map_err(crate::plan::LayerError::from)?;
+    for entry in placed.composed {
+        // What the spec brings there, or removes itself.
+        let path = &entry.path;
+        let said = || {
+            spec.remove.contains(path)
+                || path.ancestors().any(|above| spec.remove.contains(&above))
+                || parts.iter().any(|part| part.entries.get(path).is_some())
+        };
+        if entry.kind == EntryKind::Whiteout && said() {
+            continue;
+        }
+        composed.entries.insert(entry).map_err(crate::plan::LayerError::from)?;
     }
     if composed.title.is_empty() {
         "the merged /usr".clone_into(&mut composed.title);
@@ -176,8 +203,10 @@ pub fn plan_image(
         _ => BTreeSet::new(),
     };
     let (volumes, workdir) = (&config.volumes, workdir.as_ref());
-    let last = last_directories(directories, volumes, &asked, workdir, config.owner, facts, &present)
+    let mut last = last_directories(directories, volumes, &asked, workdir, config.owner, facts, &present)
         .map_err(crate::plan::LayerError::from)?;
+    let may_replace = |rule: &&FileRule| rule.replace && matches!(rule.kind, FileKind::Directory);
+    last.replace.extend(spec.files.iter().filter(may_replace).filter_map(|rule| rule.to.clone()));
     parts.push(last);
     let layers = plan_layers(parts, facts, spec.compression).map_err(Error::many)?;
     let volatile = asked_volatile.get();

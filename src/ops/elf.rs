@@ -153,9 +153,7 @@ fn of_packages(packages: &[Unpacked]) -> BTreeMap<ContentDigest, Arc<Executable>
 }
 
 fn distribution(spec: &ImageSpec, plan: &PlannedImage) -> Option<Distribution> {
-    let facts = &plan.base.facts;
-    let said = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
-    said.and_then(Distribution::of_os_release).or_else(|| match &spec.packages {
+    Distribution::of_base(&plan.base.facts).or_else(|| match &spec.packages {
         Some(Packages::Debian(debian)) => Some(Distribution::Debian(Some(debian.suite.clone()))),
         Some(Packages::Apk(_)) => Some(Distribution::Alpine),
         None => None,

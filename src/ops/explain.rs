@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::assemble::PlannedImage;
 use super::bases;
 use super::compile::{Compile, CompileRecord, Made};
 use super::error::Error;
@@ -28,6 +29,8 @@ pub struct Explanation {
     pub build: Option<Step>,
     /// The layers of its own; `None` where something is wrong with them.
     pub layers: Option<Vec<LayerStep>>,
+    /// What they hide of each other.
+    pub replaced: BTreeSet<String>,
 }
 
 /// A layer and what would be done for it.
@@ -115,7 +118,8 @@ pub fn explain(
             let transfer = base.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
             (bases::name_for(&target.spec.base, platform), transfer)
         });
-        explanations.push(Explanation { identity, platform, base, build, layers });
+        let replaced = plan.as_ref().map(PlannedImage::replaced).unwrap_or_default();
+        explanations.push(Explanation { identity, platform, base, build, layers, replaced });
     }
     Ok((explanations, errors))
 }

@@ -88,7 +88,9 @@ pub fn lock(
     let mut changes = Vec::new();
     let created = change(machine, Missing::IsMade, |lock| {
         for ((kind, name), row) in found {
-            let whole = merged(lock.row(kind, &name), row, wanted.upgrade.takes(kind, &name));
+            let known = lock.row(kind, &name);
+            let upgraded = known.is_some_and(|known| wanted.upgrade.takes_row(kind, &name, known));
+            let whole = merged(known, row, upgraded);
             changes.extend(whole.and_then(|row| lock.pin(kind, &name, row)));
         }
         if wanted.whole && !wanted.only_toolchains {

@@ -13,7 +13,7 @@ use crate::builder;
 use crate::lock::{DIGEST, Kind, LOCK_FILE, Row, VERSION_FIELD, differences};
 use crate::model::ImageRef;
 use crate::registry::RegistryError;
-use crate::spec::ImageSpec;
+use crate::spec::{Base, ImageSpec, Packages};
 use crate::system::parallel;
 
 /// A row that was held against what there is.
@@ -51,9 +51,19 @@ pub fn outdated(machine: &Machine<'_>, specs: Vec<ImageSpec>) -> Result<(Vec<Sta
     let options = BuildOptions::default();
     let session = Session::new(machine, &options)?;
     let specs: Vec<Arc<ImageSpec>> = specs.into_iter().map(Arc::new).collect();
-    let mut targets = Vec::new();
+    let (mut targets, mut not_built) = (Vec::new(), Vec::new());
     for stage in stages(&specs) {
         targets.extend(session.stage_targets(&stage)?);
+        // Which rows are those of Alpine packages on an image of the workspace, hangs on what that image holds.
+        let on_others = |spec: &&Arc<ImageSpec>| {
+            matches!(spec.packages, Some(Packages::Apk(_))) && matches!(spec.base, Base::Spec(_))
+        };
+        let specs: Vec<_> =
+            stage.iter().map(|wanted| &wanted.spec).filter(on_others).map(Arc::clone).collect();
+        not_built.extend(session.build_needed(&specs)?);
+    }
+    if !not_built.is_empty() {
+        return Ok((Vec::new(), not_built));
     }
     let toolchains = installed(&session, &targets)?;
     let rows: Vec<(Kind, &str, &Row)> = lock.rows().collect();

@@ -13,7 +13,7 @@ use super::slots::Slots;
 use crate::base::{BaseError, DATA_SET};
 use crate::builder::ToolIdentity;
 use crate::component::{self, DataSet};
-use crate::lock::{DIGEST, FACTS, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
+use crate::lock::{DIGEST, FACTS, INSTALL, Kind, LOCK_FILE, Lock, Row, VERSION_FIELD, differences};
 use crate::model::{BlobDigest, ImageRef, Platform};
 use crate::registry::RegistryError;
 use crate::spec::{Base, Component, FileKind, ImageSpec};
@@ -64,6 +64,14 @@ impl Upgrade {
     pub fn takes(&self, kind: Kind, name: &str) -> bool {
         (self.toolchains && kind == Kind::Toolchain)
             || self.names.iter().any(|wanted| wanted == "all" || Self::names(wanted, kind, name))
+    }
+
+    /// The same of a row that is there: one of packages is set anew by the name of one of them too.
+    pub fn takes_row(&self, kind: Kind, name: &str, row: &Row) -> bool {
+        let words = row.get(INSTALL).map(String::as_str).unwrap_or_default().split_whitespace();
+        let mut packages = words.filter_map(|word| word.split_once('=')).map(|(package, _)| package);
+        self.takes(kind, name)
+            || kind == Kind::Packages && packages.any(|package| self.names.iter().any(|name| name == package))
     }
 
     /// Whether `wanted` is, or begins, the name of a row.
@@ -119,7 +127,7 @@ impl<'a> Pins<'a> {
                     _ => "run `imgpack lock`, and commit the file",
                 },
             )),
-            (Stance::Pinning(upgrade), Some(_)) if upgrade.takes(kind, name) => Ok(None),
+            (Stance::Pinning(upgrade), Some(row)) if upgrade.takes_row(kind, name, row) => Ok(None),
             (_, row) => Ok(row),
         }
     }

@@ -310,6 +310,11 @@ impl<'a> Session<'a> {
             let text = format!("packages bring files that run as their owner or group: {files}");
             self.machine.observer.event(Event::Note(text));
         }
+        let replaced: BTreeSet<String> = plans.iter().flatten().flat_map(PlannedImage::replaced).collect();
+        if !replaced.is_empty() {
+            let files = replaced.into_iter().collect::<Vec<_>>().join(", ");
+            self.machine.observer.event(Event::Note(format!("replaced in the image: {files}")));
+        }
         self.sources.remember();
         let left_out = self.sources.left_out();
         if !left_out.is_empty() {

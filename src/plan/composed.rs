@@ -145,7 +145,7 @@ pub fn composed_files(
         titles.push("CA certificates");
     }
     if made_by_packages(effects, &accounts, parts, facts, &mut entries)? {
-        titles.push("what packages' scripts make");
+        titles.push("package database");
     }
     for path in remove {
         entries.insert(Entry {

@@ -15,7 +15,7 @@ pub struct LayerPart {
     pub title: String,
     /// The entries; parents may be missing.
     pub entries: Entries,
-    /// Paths that may take the place of something of another kind in the base.
+    /// Paths that may take the place of something of another kind in the base, and of what an earlier class has there.
     pub replace: BTreeSet<ImagePath>,
 }
 
@@ -30,6 +30,8 @@ pub struct PlannedLayer {
     pub entries: Entries,
     /// What decides its bytes.
     pub key: Key,
+    /// Its entries that may take the place of others.
+    pub replacing: BTreeSet<ImagePath>,
 }
 
 /// Why entries cannot become layers.
@@ -73,6 +75,10 @@ impl LayerError {
             Self::Kind { .. } => {
                 Some("say `replace: true` at the files entry if it is meant to take its place".to_owned())
             }
+            Self::Entries(EntriesError::Duplicate { first, .. }) if first.starts_with("package ") => Some(
+                "`replace: true` at the files entry takes the place of a package's file, in any class but `system`"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -91,6 +97,8 @@ pub fn plan_layers(
 ) -> Result<Vec<PlannedLayer>, Vec<LayerError>> {
     let mut errors = Vec::new();
     let mut everything = Entries::new();
+    // Those that the system's layers bring, with what is in them or without.
+    let mut directories = Entries::new();
     let mut layers = Vec::new();
     let mut parts = parts;
     parts.sort_by_key(|part| part.class);
@@ -105,15 +113,37 @@ pub fn plan_layers(
             }
         }
         // Across layers a directory may come again with another mode: the later layer has the last word.
-        for entry in placed.entries.iter().filter(|entry| entry.kind != EntryKind::Directory) {
-            if let Err(error) = everything.insert(entry.clone()) {
-                errors.push(error.into());
+        for entry in placed.entries.iter() {
+            let is_directory = entry.kind == EntryKind::Directory;
+            let earlier = || layers.iter().rev().filter(|layer: &&PlannedLayer| layer.class < part.class);
+            if placed.replacing.contains(&entry.path)
+                && earlier().any(|layer| layer.entries.get(&entry.path).is_some())
+            {
+                everything.replace(entry.clone());
+                continue;
+            }
+            let known = if is_directory { &everything } else { &directories };
+            let known = known.get(&entry.path).filter(|_| part.class != Class::System);
+            if let Some(known) = known {
+                let (path, second) = (entry.path.clone(), Arc::clone(&entry.origin));
+                errors
+                    .push(EntriesError::Duplicate { path, first: Arc::clone(&known.origin), second }.into());
+            } else if !is_directory {
+                errors.extend(everything.insert(entry.clone()).err().map(LayerError::from));
+            } else if part.class == Class::System && directories.get(&entry.path).is_none() {
+                directories.replace(entry.clone());
             }
         }
         placed.add_parents(&below);
         errors.extend(placed.entries.conflicts().into_iter().map(LayerError::from));
         let key = layer_key(&placed, compression);
-        layers.push(PlannedLayer { class: part.class, title: part.title, entries: placed.entries, key });
+        layers.push(PlannedLayer {
+            class: part.class,
+            title: part.title,
+            entries: placed.entries,
+            key,
+            replacing: placed.replacing,
+        });
     }
     for conflict in everything.conflicts().into_iter().map(LayerError::from) {
         if !errors.contains(&conflict) {
@@ -178,6 +208,8 @@ struct Placed {
     entries: Entries,
     /// Facts of what is below by the names of their fields: why this layer is not the one of another base.
     deviations: BTreeMap<String, String>,
+    /// Entries that may take the place of others, where they are in the image.
+    replacing: BTreeSet<ImagePath>,
 }
 
 impl Placed {
@@ -221,6 +253,9 @@ impl Placed {
                 });
             }
             _ => {}
+        }
+        if may_replace {
+            self.replacing.insert(entry.path.clone());
         }
         self.entries.insert(entry).map_err(LayerError::from)
     }
@@ -513,5 +548,58 @@ mod tests {
         let mut meant = part(Class::App, &[("/etc", file())]);
         meant.replace.insert("/etc".parse().unwrap());
         assert!(plan(vec![meant], &facts).is_ok());
+    }
+
+    #[test]
+    fn a_later_class_takes_the_place_of_an_earlier_one_where_that_is_meant() {
+        let package = || {
+            part(
+                Class::System,
+                &[
+                    ("/bin", EntryKind::Symlink { target: "usr/bin".into() }),
+                    ("/usr/bin/a", file()),
+                    ("/d", EntryKind::Directory),
+                ],
+            )
+        };
+        let own = |class, path: &str, kind: EntryKind, meant: bool| {
+            let mut own = part(class, &[(path, kind)]);
+            own.replace.extend(meant.then(|| path.parse().unwrap()));
+            own
+        };
+        let both = |own: LayerPart| plan(vec![package(), own], &BaseFacts::default());
+        let link = || EntryKind::Symlink { target: "/x".into() };
+        let said = |path: &str, class| vec![format!("{path} comes from test system and from test {class}")];
+        for (path, place, kind) in [
+            ("/bin/a", "/usr/bin/a", file()),
+            ("/d", "/d", link()),
+            ("/usr/bin/a", "/usr/bin/a", EntryKind::Directory),
+        ] {
+            assert_eq!(both(own(Class::App, path, kind.clone(), false)).unwrap_err(), said(place, "app"));
+            let layers = both(own(Class::App, path, kind, true)).unwrap();
+            // The package's layer is as without: other images have the same.
+            assert_eq!(
+                layers[0].key.digest(),
+                plan(vec![package()], &BaseFacts::default()).unwrap()[0].key.digest()
+            );
+            assert!(layers[1].entries.get(&place.parse().unwrap()).is_some());
+        }
+        // Within a class nobody is later.
+        assert_eq!(
+            both(own(Class::System, "/usr/bin/a", file(), true)).unwrap_err(),
+            said("/usr/bin/a", "system")
+        );
+        // A directory with something in it is not hidden.
+        let full = both(own(Class::App, "/usr/bin", link(), true)).unwrap_err();
+        assert!(
+            full[0].starts_with("/usr/bin is a symbolic link from test app, but test system puts"),
+            "{full:?}"
+        );
+        let error = EntriesError::Duplicate {
+            path: "/a".parse().unwrap(),
+            first: "package a".into(),
+            second: "x".into(),
+        };
+        assert!(LayerError::from(error).hint().unwrap().starts_with("`replace: true`"));
     }
 }

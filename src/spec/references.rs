@@ -119,7 +119,10 @@ fn find<'a>(
             let hint = "name a service that extends it".to_owned();
             return Err((format!("`{name}` is a template, of which no image is built"), Some(hint)));
         }
-        let hint = did_you_mean(name, services.keys().map(String::as_str)).unwrap_or_else(|| {
+        let longer = services.keys().find(|known| known.starts_with(name.as_str()));
+        let longer = longer.map(|known| format!("did you mean `{known}`?"));
+        let near = did_you_mean(name, services.keys().map(String::as_str));
+        let hint = near.or(longer).unwrap_or_else(|| {
             "a base of the workspace is a buildspec like any other: buildspecs/NAME.yaml".to_owned()
         });
         return Err((format!("there is no service `{name}`"), Some(hint)));

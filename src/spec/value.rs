@@ -159,9 +159,11 @@ fn piece(inner: &str) -> Result<Piece, Mistake> {
         "git:branch" => Value::GitBranch,
         "version" => Value::Version,
         _ => {
-            let hint = if is_variable(inner) {
+            // As shells, and imgpack's own `init` and `probe`, write a variable with a default.
+            let name = inner.split_once(":-").map_or(inner, |(name, _)| name);
+            let hint = if is_variable(name) {
                 format!(
-                    "`${{arg.{inner}}}` is an argument, `${{env:{inner}}}` a variable, `$${{{inner}}}` plain text"
+                    "`${{arg.{name}}}` is an argument, `${{env:{name}}}` a variable, `$${{{inner}}}` plain text"
                 )
             } else if let Some(name) = inner.strip_prefix("args.") {
                 format!("write `${{arg.{name}}}`")
@@ -231,6 +233,7 @@ mod tests {
     fn refuses_with_a_way_out() {
         for (text, message, hint) in [
             ("${HOME}", "`${HOME}` is not a value", "`$${HOME}` plain text"),
+            ("${DB:-db}", "`${DB:-db}` is not a value", "`$${DB:-db}` plain text"),
             ("${args.A}", "not a value", "write `${arg.A}`"),
             ("${target.arhc}", "not a value", "did you mean `target.arch`?"),
             ("${git.tag}", "not a value", "did you mean `git:tag`?"),

@@ -113,7 +113,10 @@ fn may_be_wanted(member: &Member) -> bool {
     };
     let named = || BaseFacts::CONTENTS.iter().chain(&BaseFacts::CA_BUNDLES).any(|path| ends(path, 1));
     let database = || BaseFacts::DATABASES.iter().any(|path| ends(path, 2));
-    let listed = || !member.path.ends_with(b".md5sums") && BaseFacts::FOLDERS.iter().any(|path| below(path));
+    let listed = || {
+        let is_in = |(folder, end): &(&str, &str)| member.path.ends_with(end.as_bytes()) && below(folder);
+        BaseFacts::FOLDERS.iter().any(is_in)
+    };
     member.kind == MemberKind::File
         && member.size <= DATABASE_LIMIT
         && (database() || (member.size <= CONTENT_LIMIT && (named() || listed())))

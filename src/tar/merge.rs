@@ -149,9 +149,9 @@ impl Merge {
         for path in BaseFacts::DATABASES {
             want(self.file(path), DATABASE_LIMIT);
         }
-        for folder in BaseFacts::FOLDERS {
+        for (folder, end) in BaseFacts::FOLDERS {
             let names = self.facts.names_in(folder).into_iter();
-            for (_, path) in names.filter(|(name, _)| !name.ends_with(".md5sums")) {
+            for (_, path) in names.filter(|(name, _)| name.ends_with(end)) {
                 want(self.file(path.as_str()), CONTENT_LIMIT);
             }
         }

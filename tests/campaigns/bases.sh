@@ -4,15 +4,16 @@
 #   tests/campaigns/bases.sh            both platforms, every base
 #   tests/campaigns/bases.sh --short    linux/amd64, Python and nginx
 #
-# As root on Linux, with dockerd, openssl, jq and, for arm64, qemu-aarch64-static; fetches packages from Debian's mirror as this
+# As root on Linux, with dockerd, openssl, jq, python3 and, for arm64, qemu-aarch64-static; fetches packages from Debian's mirror as this
 # machine has it. IMGPACK_BIN names another binary, IMGPACK_CACHE a cache to keep. Whatever it starts, mounts or registers it takes away, also when it fails.
-# What syft lists is compared with the lock where syft is installed, here or in target/tools/bin (some minutes, once):
-#   GOBIN=$PWD/target/tools/bin go install github.com/anchore/syft/cmd/syft@v1.38.2
+# What syft lists is compared with the lock; where there is no syft, Go installs one into target/tools/bin.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+checkout=$PWD
+tools=$checkout/target/tools/bin
 imgpack=$(realpath "${IMGPACK_BIN:-target/release/imgpack}")
 [ -x "$imgpack" ] || { echo "tests/campaigns/bases.sh: $imgpack is not there; cargo build --release" >&2; exit 1; }
-PATH=$PATH:$PWD/target/tools/bin:/usr/sbin:/sbin
+PATH=$PATH:$tools:/usr/sbin:/sbin
 
 platforms=(amd64 arm64)
 tries=(python3-debian python3-debian@trixie node20-debian nginx-debian postgres-debian redis-debian)
@@ -122,6 +123,42 @@ certificates: [../app/ca.pem]
 files: { /app/try.mjs: ../app/try.mjs }
 image: { cmd: [/app/try.mjs] }
 YAML
+cat >"$workspace/buildspecs/try-alpine.yaml" <<'YAML'
+base: { rootfs: { linux/amd64: ../app/alpine.tar.gz } }
+platforms: [linux/amd64]
+packages: { apk: { install: [greeting], repositories: [{ dir: ../app/repo, key: ../app/test.rsa.pub }] } }
+YAML
+# A repository of two packages: KEY, the name of its public half, and where to.
+cat >"$dir/repository.py" <<'PY'
+import base64, gzip, hashlib, io, os, subprocess, sys, tarfile
+key, name, folder = sys.argv[1:]
+def segment(files, ended=False):
+    bytes = io.BytesIO()
+    with tarfile.open(fileobj=bytes, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, text in files.items():
+            row = tarfile.TarInfo(path)
+            row.size, row.mode = len(text), 0o644
+            tar.addfile(row, io.BytesIO(text))
+        length = tar.offset
+    return gzip.compress(bytes.getvalue()[:length] + b"\0" * (1024 * ended), mtime=0)
+def signed(text):
+    signature = subprocess.run(["openssl", "dgst", "-sha1", "-sign", key], input=text, stdout=subprocess.PIPE, check=True).stdout
+    return segment({f".SIGN.RSA.{name}": signature}) + text
+os.makedirs(folder)
+index = ""
+for package, needs in [("libgreeting", ""), ("greeting", "libgreeting")]:
+    data = segment({f"usr/share/{package}": b"hello\n"}, ended=True)
+    info = f"pkgname = {package}\npkgver = 1.0-r0\narch = x86_64\nsize = 6\nlicense = MIT\norigin = {package}\n"
+    info += f"depend = {needs}\n" if needs else ""
+    control = segment({".PKGINFO": (info + f"datahash = {hashlib.sha256(data).hexdigest()}\n").encode()})
+    apk = signed(control) + data
+    with open(f"{folder}/{package}-1.0-r0.apk", "wb") as file:
+        file.write(apk)
+    checksum = base64.b64encode(hashlib.sha1(control).digest()).decode()
+    index += f"C:Q1{checksum}\nP:{package}\nV:1.0-r0\nA:x86_64\nS:{len(apk)}\n" + (f"D:{needs}\n" if needs else "") + "\n"
+with open(f"{folder}/APKINDEX.tar.gz", "wb") as file:
+    file.write(signed(segment({"DESCRIPTION": b"test", "APKINDEX": index.encode()}, ended=True)))
+PY
 cd "$workspace"
 
 # --- locked, offline, and the same twice
@@ -243,26 +280,55 @@ done
 
 # --- what scanners find
 
+# What syft finds in an image, against the lock of this image alone and, below its packages, what its base has.
+scanned() { # image, the beginning of its rows in the lock, kind for syft, rows of the base
+  local alone=$dir/alone layout=$dir/layout
+  rm -rf "$alone" "$layout"
+  cp -R "$workspace" "$alone"
+  rm -f "$alone/imgpack.lock"
+  (
+    cd "$alone"
+    "$imgpack" lock "$1" && "$imgpack" build --quiet --locked --offline --platform linux/amd64 --output "oci:$layout" "$1"
+  ) >"$dir/log" 2>&1 || { cat "$dir/log" >&2; fail "$1 alone"; }
+  SYFT_CHECK_FOR_APP_UPDATE=false syft scan "oci-dir:$layout" --quiet --output json >"$dir/syft.json" || fail "syft on $1"
+  jq -r --arg kind "$3" '.artifacts[] | select(.type == $kind) | "\(.name)=\(.version)"' "$dir/syft.json" | sort >"$dir/found"
+  awk -v of="^$2/" '$1 == "packages" && $2 ~ of && $3 == "install" { for (at = 4; at <= NF; at++) print $at }' \
+    "$alone/imgpack.lock" >"$dir/locked"
+  [ -s "$dir/locked" ] || fail "no packages in the lock of $1"
+  sort -u "$dir/locked" "$4" -o "$dir/locked"
+  diff "$dir/locked" "$dir/found" >&2 || fail "syft (>) and the lock (<) differ for $1"
+  say "$1: syft finds the $(wc -l <"$dir/found") packages of the lock"
+}
+
+# Syft itself: some minutes, once.
+syft_version=v1.20.0
+if ! command -v syft >/dev/null && command -v go >/dev/null; then
+  say "installing syft $syft_version"
+  GOFLAGS='' GOBIN=$tools go install "github.com/anchore/syft/cmd/syft@$syft_version" >"$dir/log" 2>&1 || tail -3 "$dir/log" >&2
+fi
 if command -v syft >/dev/null; then
   for try in "${tries[@]}"; do
-    rm -rf "$dir/layout"
-    "$imgpack" build --quiet --locked --offline --platform linux/amd64 --output "oci:$dir/layout" "$try" >/dev/null 2>&1
-    SYFT_CHECK_FOR_APP_UPDATE=false syft scan "oci-dir:$dir/layout" --quiet --output json >"$dir/syft.json"
-    jq -r '.artifacts[] | select(.type == "deb") | "\(.name)=\(.version)"' "$dir/syft.json" | sort >"$dir/found"
-    # The request of the image and those of the images below it.
-    "$imgpack" inspect "oci:$dir/layout" >/dev/null
+    # Its variants are locked with it, and are of another suite.
     suite=trixie
     [ "$try" = python3-debian ] && suite=bookworm
-    grep "^packages debian/$suite/amd64/" imgpack.lock | awk '$3 == "request" { print $2, $0 }' >"$dir/requests"
-    own=$(sed -n '/install:/{s/.*install: *\[//;s/\].*//;s/, */ /g;p}' "buildspecs/bases/${try%@*}.yaml" | tr ' ' '\n' | sort | tr '\n' ' ')
-    while read -r request; do
-      key=${request%% *}
-      asked=$(sed 's/.* request //; s/ without .*//' <<<"$request" | tr ' ' '\n' | sort | tr '\n' ' ')
-      case "$asked" in "$own" | "base-files base-passwd "*) grep "^packages" imgpack.lock | awk -v key="$key" '$2 == key && $3 == "install" { for (at = 4; at <= NF; at++) print $at }' ;; esac
-    done <"$dir/requests" | sort -u >"$dir/locked"
-    diff "$dir/locked" "$dir/found" >&2 || fail "syft and the lock differ for $try"
-    say "$try: syft finds the $(wc -l <"$dir/found") packages of the lock"
+    scanned "$try" "debian/$suite/amd64" deb /dev/null
   done
+  # Alpine: its root file system, and a package of a repository that is made here.
+  if "$checkout/fixtures/bases.sh" >&2; then
+    rootfs=$(ls "$checkout"/fixtures/bases/alpine-minirootfs-*-x86_64.tar.gz)
+    # Without repositories of its own: none but this one is asked.
+    mkdir "$dir/alpine"
+    tar -xzpf "$rootfs" -C "$dir/alpine"
+    : >"$dir/alpine/etc/apk/repositories"
+    tar --numeric-owner -czf "$workspace/app/alpine.tar.gz" -C "$dir/alpine" .
+    openssl genrsa -out "$dir/apk.key" 2048 2>/dev/null
+    openssl rsa -in "$dir/apk.key" -pubout -out "$workspace/app/test.rsa.pub" 2>/dev/null
+    python3 "$dir/repository.py" "$dir/apk.key" test.rsa.pub "$workspace/app/repo/x86_64"
+    tar -xzOf "$rootfs" ./lib/apk/db/installed | awk -F: '$1 == "P" { name = $2 } $1 == "V" { print name "=" $2 }' >"$dir/base"
+    scanned try-alpine apk/x86_64 apk "$dir/base"
+  else
+    say "SKIPPED: without Alpine's root file system its packages are not compared"
+  fi
 else
   say "SKIPPED: syft is not installed, so what scanners find is not compared"
 fi

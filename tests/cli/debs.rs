@@ -171,7 +171,7 @@ fn made(packages: &[Unpacked], keep: Keep) -> (Tree, BTreeSet<BTreeSet<String>>)
     let mut parts: Vec<LayerPart> = placed.parts;
     let mut last = parts[0].clone();
     last.entries = imgpack::model::Entries::new();
-    for link in placed.links {
+    for link in placed.composed {
         last.entries.insert(link).unwrap();
     }
     parts.push(last);

@@ -120,7 +120,7 @@ fn packages_are_layers_of_files_in_a_merged_usr() {
       644 usr/share/doc/tool-data/copyright
       755 usr/share/tool/
       644 usr/share/tool/table
-    imgpack system: what packages' scripts make
+    imgpack system: package database
       777 bin -> usr/bin
       777 lib -> usr/lib
     imgpack app: /bin/hello
@@ -134,7 +134,7 @@ fn packages_are_layers_of_files_in_a_merged_usr() {
       system    93.7 kB  libtool
       system      271 B  tool
       system      228 B  tool-data
-      system      389 B  what packages' scripts make
+      system      389 B  package database
       app         132 B  /bin/hello
     ");
 }
@@ -154,7 +154,7 @@ fn an_upgrade_changes_the_layer_of_its_package_and_the_composed_one() {
     let (one, two) = (digests("one"), digests("two"));
     assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
     let changed: Vec<&String> = one.keys().filter(|title| one[*title] != two[*title]).collect();
-    assert_eq!(changed, ["imgpack system: tool", "imgpack system: what packages' scripts make"]);
+    assert_eq!(changed, ["imgpack system: package database", "imgpack system: tool"]);
 }
 
 /// The file of a package is wanted once to say what it holds, and again only where a layer is made of it.
@@ -221,7 +221,7 @@ fn packages_that_cannot_be_are_named() {
     hint: the file is what its archive publishes: take another version, or leave the package out with `exclude`
     error: web (linux/amd64): buildspecs/web.yaml:3:21: /usr/bin/x is in package other and in package tool, and neither says that it replaces the other
     /usr/bin/y is in package other and in package tool, and neither says that it replaces the other
-    hint: leave one of the two packages out, with `exclude` where another one depends on it
+    hint: leave one of the two packages out, with `exclude` where another one depends on it, or take another base
     ");
 }
 
@@ -231,4 +231,153 @@ fn files_that_run_as_others_are_told() {
     let told = env.succeeds(&["build"]).stderr;
     let notes: Vec<&str> = told.lines().filter(|line| line.starts_with("note: packages")).collect();
     assert_eq!(notes, ["note: packages bring files that run as their owner or group: /usr/bin/su (4755)"]);
+}
+
+/// The service `web` on a base with dpkg's database, in which `tool` 0 is, and `other` with `/usr/bin/other`.
+fn on_base(env: &Env, base: &str, install: &str) {
+    let row = |name: &str, more: &str| {
+        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 0\n{more}\n")
+    };
+    let conffile = "Conffiles:\n /etc/old.conf 00\n";
+    let mut files = vec![
+        ("./usr/bin/tool", "tool 0".to_owned()),
+        ("./usr/bin/old-tool", "old".to_owned()),
+        ("./usr/share/doc/tool/old", "old".to_owned()),
+        ("./usr/bin/other", "other".to_owned()),
+        ("./etc/old.conf", "mine".to_owned()),
+    ];
+    if base == "dpkg" {
+        files.extend([
+            ("./var/lib/dpkg/status", row("tool", conffile) + &row("other", "")),
+            (
+                "./var/lib/dpkg/info/tool.list",
+                "/.\n/usr\n/usr/bin\n/bin/tool\n/usr/bin/old-tool\n/etc/old.conf\n/usr/share/doc/tool/old\n"
+                    .to_owned(),
+            ),
+            ("./var/lib/dpkg/info/tool.prerm", "#!/bin/sh\n".to_owned()),
+            ("./var/lib/dpkg/info/other.list", "/.\n/usr/bin/other\n".to_owned()),
+        ]);
+    } else {
+        files.extend([
+            ("./var/lib/dpkg/status.d/tool", row("tool", "")),
+            ("./var/lib/dpkg/status.d/tool.md5sums", "00  bin/tool\n00  usr/bin/old-tool\n".to_owned()),
+            ("./var/lib/dpkg/status.d/other", row("other", "")),
+            ("./var/lib/dpkg/status.d/other.md5sums", "00  usr/bin/other\n".to_owned()),
+        ]);
+    }
+    let rows: Vec<_> =
+        files.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes(), 0o644)).collect();
+    env.file("base.tar", crate::mirror::tar(&rows));
+    env.spec(
+        "web",
+        &format!(
+            "base: {{ rootfs: {{ linux/amd64: ../base.tar }} }}\nplatforms: [linux/amd64]\n\
+             packages: {{ debian: {{ suite: bookworm, install: [{install}] }} }}\n"
+        ),
+    );
+}
+
+fn whiteouts(env: &Env, name: &str) -> Vec<String> {
+    let layers = layers(env, name);
+    let rows = layers.iter().flat_map(|(_, _, rows)| rows);
+    rows.filter_map(|row| Some(row.split_once(' ')?.1.to_owned()))
+        .filter(|row| row.contains("/.wh."))
+        .collect()
+}
+
+#[test]
+fn an_upgrade_takes_away_what_the_new_version_has_not() {
+    let (env, _mirror) = started(&debs("1"));
+    on_base(&env, "dpkg", "tool=1");
+    env.succeeds(&["lock"]);
+    env.succeeds(&["build", "--locked", "--output", "oci:image"]);
+    // The conffile stays, as with dpkg.
+    assert_eq!(
+        whiteouts(&env, "image"),
+        ["usr/bin/.wh.old-tool", "usr/share/doc/tool/.wh.old", "var/lib/dpkg/info/.wh.tool.prerm"]
+    );
+    on_base(&env, "status.d", "tool=1");
+    env.succeeds(&["lock"]);
+    env.succeeds(&["build", "--locked", "--output", "oci:image"]);
+    assert_eq!(whiteouts(&env, "image"), ["usr/bin/.wh.old-tool"]);
+}
+
+#[test]
+fn a_file_of_a_package_that_the_base_keeps() {
+    for base in ["dpkg", "status.d"] {
+        let other = |fields: &[(&str, &str)]| {
+            let deb = Deb::new("new", "1").program("/bin/other", "new");
+            fields.iter().fold(deb, |deb, (name, value)| deb.field(name, value))
+        };
+        let (env, mut mirror) = started(&[other(&[])]);
+        on_base(&env, base, "new");
+        let said = env.fails(2, &["build", "--quiet"]);
+        let expected = "/usr/bin/other is in package new and in the base's package other, which it does not say \
+                        that it replaces";
+        assert!(said.contains(expected), "{said}");
+        mirror.publish("bookworm", &[other(&[("Replaces", "other (<< 1)")])]);
+        env.succeeds(&["build", "--quiet"]);
+    }
+}
+
+#[test]
+fn an_own_file_takes_the_place_of_a_packages_one_where_that_is_meant() {
+    let mut debs = debs("1.0");
+    let made = "#!/bin/sh\nmkdir -p /etc/made /var/tool\nln -s /nowhere /etc/made/link\nrm -f /etc/gone\n";
+    debs[0] = tool("1.0").file("/etc/gone", "package").script("postinst", made);
+    let (env, _mirror) = started(&debs);
+    web(&env, "files:\n  - { text: port = 2, to: /etc/tool.conf }\n");
+    assert_snapshot!(env.run(&["plan"]).stderr, @r"
+    error: web (linux/amd64): /etc/tool.conf comes from package tool and from buildspecs/web.yaml:5:5
+    hint: `replace: true` at the files entry takes the place of a package's file, in any class but `system`
+    ");
+    web(&env, "files:\n  - { text: a, to: /etc/made/link }\n  - { text: b, to: /etc/gone }\n");
+    assert_snapshot!(env.run(&["plan"]).stderr, @r"
+    error: web (linux/amd64): /etc/made/link comes from package tool and from buildspecs/web.yaml:5:5
+    hint: `replace: true` at the files entry takes the place of a package's file, in any class but `system`
+    ");
+    let rows = [
+        "{ text: port = 2, to: /etc/tool.conf, class: config, replace: true }",
+        "{ text: a, to: /etc/made/link, replace: true }",
+        "{ text: b, to: /etc/gone }",
+        "{ link: /tmp, to: /var/tool, replace: true }",
+        "{ dir: true, to: /bin/tool, replace: true }",
+    ];
+    web(&env, &format!("files:\n  - {}\n", rows.join("\n  - ")));
+    assert_snapshot!(env.succeeds(&["plan"]).stdout, @r"
+    web (linux/amd64)
+      base          0 B  scratch
+      system    to make  libtool
+      system    to make  tool
+      system    to make  tool-data
+      system    to make  package database
+      app       to make  3 files in /
+      config    to make  /etc/tool.conf
+      config    to make  directories
+      replace            /etc/made/link of package tool
+      replace            /etc/tool.conf of package tool
+      replace            /usr/bin/tool of package tool
+      replace            /var/tool of package tool
+    ");
+    let told = env.succeeds(&["build", "--output", "oci:out"]).stderr;
+    let note = "note: replaced in the image: /etc/made/link of package tool, /etc/tool.conf of package tool, /usr/bin/tool of \
+        package tool, /var/tool of package tool\n";
+    assert!(told.contains(note), "{told}");
+    let rows = layers(&env, "out");
+    let own = rows.iter().position(|(title, ..)| title.starts_with("imgpack app")).unwrap();
+    assert!(rows[1].2.contains(&"644 etc/tool.conf".to_owned()), "the package's layer is as without");
+    assert_snapshot!(without_database(&rows[own..]), @r"
+    imgpack app: 3 files in /
+      755 etc/
+      644 etc/gone
+      755 etc/made/
+      644 etc/made/link
+    imgpack config: /etc/tool.conf
+      755 etc/
+      644 etc/tool.conf
+    imgpack config: directories
+      755 usr/
+      755 usr/bin/
+      755 usr/bin/tool/
+    ");
 }

@@ -562,7 +562,72 @@ fn what_the_base_has_is_kept_unless_it_is_too_old() {
     let said = on_base("tool");
     assert!(!said.contains("takes the place"), "{said}");
     let said = on_base("tool, data=7");
-    let note =
-        "note: data 7 takes the place of the base's 6, whose files stay where the new one has others\n";
-    assert!(said.contains(note), "{said}");
+    assert!(said.contains("note: data 7 takes the place of the base's 6\n"), "{said}");
+}
+
+#[test]
+fn what_is_left_out_although_others_need_it_is_told() {
+    let (env, _mirror) = with_tool();
+    app(&env, "install: [tool], exclude: [libtool]");
+    let told = env.succeeds(&["lock"]).stderr;
+    assert!(told.contains("note: tool depends on libtool, which is left out as `exclude` says\n"), "{told}");
+    // Each index is one of the bytes that come for an architecture.
+    assert_eq!(told.matches("indexes of bookworm for amd64: receiving ").count(), 1, "{told}");
+}
+
+#[test]
+fn a_lock_leads_nowhere_that_the_spec_does_not_say() {
+    let (env, mirror) = with_tool();
+    env.succeeds(&["lock"]);
+    let locked = lock_of(&env);
+    let asked = mirror.asked().len();
+    for (field, value) in [
+        ("path", "../../../secret"),
+        ("path", "/pool/x.deb"),
+        ("path", "pool//x.deb"),
+        ("path", "http://evil.example/x.deb"),
+        ("archive", "http://evil.example/debian"),
+        ("archive", "debian ../../../evil"),
+        ("size", "-1"),
+    ] {
+        let row = |line: &str| {
+            let (name, _) = line.split_once(&format!(" {field} "))?;
+            name.contains("amd64/tool=").then(|| format!("{name} {field} {value}"))
+        };
+        let lines: Vec<String> =
+            locked.lines().map(|line| row(line).unwrap_or_else(|| line.to_owned())).collect();
+        assert_ne!(lines.join("\n"), locked.trim_end());
+        env.file(LOCK, lines.join("\n"));
+        let said = env.fails(2, &["build", "--locked", "--quiet"]);
+        assert!(said.contains("of which there is no row that can be used"), "{field} {value}: {said}");
+    }
+    assert_eq!(mirror.asked().len(), asked, "{:#?}", mirror.asked());
+}
+
+#[test]
+fn a_base_of_something_else_is_told() {
+    let (env, _mirror) = with_tool();
+    let on_base = |release: &str| {
+        env.file("base.tar", tar(&[("./etc/os-release".to_owned(), release.as_bytes().to_vec(), 0o644)]));
+        env.spec(
+            "app",
+            "base: { rootfs: { linux/amd64: ../base.tar } }\nplatforms: [linux/amd64]\n\
+             packages: { debian: { suite: bookworm, install: [tool] } }\n",
+        );
+        env.run(&["plan"])
+    };
+    let said = on_base("ID=debian\nVERSION_CODENAME=bookworm\n").stderr;
+    assert!(!said.contains("on a base of"), "{said}");
+    let ended = on_base("ID=debian\nVERSION_CODENAME=trixie\n");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.stderr.contains("warning: app: packages of bookworm on a base of trixie\n"),
+        "{}",
+        ended.stderr
+    );
+    let ended = on_base("ID=alpine\n");
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let told = "error: app (linux/amd64): buildspecs/app.yaml:3:21: packages.debian wants a base of Debian or an empty one, and this \
+        one is Alpine\nhint: take a base of Debian, or say `packages.apk`\n";
+    assert!(ended.stderr.ends_with(told), "{}", ended.stderr);
 }

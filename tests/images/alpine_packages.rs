@@ -12,7 +12,7 @@ use crate::program::{self, alpine, call, installed, skip};
 use crate::rootfs::{Item, rootfs};
 use crate::workspace::Workspace;
 
-const KEY: &str = "test-1.rsa.pub";
+pub(crate) const KEY: &str = "test-1.rsa.pub";
 
 fn recipes() -> Vec<Recipe> {
     use Part::{Directory, File, HardLink, Link, Owned};
@@ -50,7 +50,13 @@ fn recipes() -> Vec<Recipe> {
         Recipe::new("bar", "1.0-r3")
             .info("provides", "cmd:bar=1.0-r3")
             .parts(&usr)
-            .parts(&[File("usr/bin/bar", 0o755, "bar 1.0"), File("usr/bin/old-bar", 0o755, "gone in 1.1")]),
+            // The first is overwritten by `rep`, and the others stay what they are.
+            .parts(&[
+                File("usr/bin/bar", 0o755, "bar 1.0"),
+                HardLink("usr/bin/bar2", 0o755, "usr/bin/bar"),
+                HardLink("usr/bin/bar3", 0o755, "usr/bin/bar"),
+                File("usr/bin/old-bar", 0o755, "gone in 1.1"),
+            ]),
         Recipe::new("foo-doc", "2.0_rc1-r0").info("install_if", "foo=2.0_rc1-r0 docs").parts(&[
             Directory("usr", 0o755),
             Directory("usr/share", 0o755),
@@ -173,7 +179,7 @@ fn assert_same(ours: &Path, judged: &Path) {
 }
 
 /// Puts the layers of an image one over the other.
-fn merged(layout: &Path, identity: &str, result: &Path, platform: &str, into: &Path) {
+pub(crate) fn merged(layout: &Path, identity: &str, result: &Path, platform: &str, into: &Path) {
     let built = crate::built::Built::read(result);
     let layout = Layout::open(layout);
     let manifest = layout.json(built.manifest(identity, platform));
@@ -190,7 +196,7 @@ fn merged(layout: &Path, identity: &str, result: &Path, platform: &str, into: &P
     }
 }
 
-fn build(workspace: &Workspace, name: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn build(workspace: &Workspace, name: &str) -> (PathBuf, PathBuf) {
     let (out, result) = (workspace.beside(name), workspace.beside(&format!("{name}.json")));
     let output = format!("oci:{}", out.display());
     workspace.imgpack(&["build", name, "--output", &output, "--result", result.to_str().unwrap()]);
@@ -321,9 +327,9 @@ fn packages_are_put_on_a_base_as_apk_puts_them() {
     assert_eq!(crate::built::Built::read(&result).root("first"), unlocked);
 }
 
-/// A small base with a database.
-fn base() -> Vec<u8> {
-    rootfs(&[
+/// A small base with a database, and with more files.
+pub(crate) fn base(more: &[(&'static str, &'static str)]) -> Vec<u8> {
+    let mut items = vec![
         ("etc", Item::Directory(0o755, 0)),
         ("etc/passwd", Item::File("root:x:0:0:root:/root:/bin/sh\n")),
         ("etc/group", Item::File("root:x:0:root\n")),
@@ -337,11 +343,13 @@ fn base() -> Vec<u8> {
             "lib/apk/db/installed",
             Item::File("C:Q1there=\nP:there\nV:1-r0\nA:x86_64\nS:1\nI:1\nT:\nU:\nL:\nF:lib\nR:there\n\n"),
         ),
-    ])
+    ];
+    items.extend(more.iter().map(|(path, text)| (*path, Item::File(text))));
+    rootfs(&items)
 }
 
 /// A workspace that installs `install` from `repo`, with the packages of `recipes` there.
-fn small(install: &str, recipes: &[Recipe]) -> Option<(Workspace, Key)> {
+pub(crate) fn small(install: &str, recipes: &[Recipe]) -> Option<(Workspace, Key)> {
     if !installed(&["openssl"]) {
         return None;
     }
@@ -350,7 +358,7 @@ fn small(install: &str, recipes: &[Recipe]) -> Option<(Workspace, Key)> {
          {{ install: [{install}], repositories: [{{ dir: repo, key: test-1.rsa.pub }}] }} }} }} }}\n"
     );
     let workspace = Workspace::new(&text);
-    workspace.write("base.tar.gz", base());
+    workspace.write("base.tar.gz", base(&[]));
     let folder = workspace.beside("keys");
     fs::create_dir_all(&folder).unwrap();
     let key = Key::new(&folder, KEY);
@@ -359,13 +367,13 @@ fn small(install: &str, recipes: &[Recipe]) -> Option<(Workspace, Key)> {
     Some((workspace, key))
 }
 
-fn refused(workspace: &Workspace, code: i32) -> String {
+pub(crate) fn refused(workspace: &Workspace, code: i32) -> String {
     let said = program::failure(&mut workspace.command(&["plan", "a"]), code);
     let from = said.find("error:").unwrap_or(0);
     said[from..].to_owned()
 }
 
-fn tool() -> Recipe {
+pub(crate) fn tool() -> Recipe {
     Recipe::new("tool", "1-r0")
         .parts(&[Part::Directory("usr", 0o755), Part::File("usr/tool", 0o755, "a tool")])
 }
@@ -511,7 +519,28 @@ fn what_cannot_be_installed_is_explained() {
     let Some((workspace, _)) = small("tool", &[tool()]) else { return };
     workspace.write("base.tar.gz", rootfs(&[("etc", Item::Directory(0o755, 0))]));
     let told = refused(&workspace, 2);
-    assert!(told.contains("packages.apk wants a base of Alpine"), "{told}");
+    assert!(told.contains("imgpack.yaml:3:"), "{told}");
+    assert!(
+        told.contains(
+            "packages.apk wants a base of Alpine, and this one has no database of apk (/lib/apk/db/installed)\n\
+             hint: take a base of Alpine, or say `packages.debian`\n"
+        ),
+        "{told}"
+    );
+    // And the other way round.
+    let debian = fs::read_to_string(workspace.root.join("imgpack.yaml")).unwrap();
+    let debian = debian.split_once("packages: ").unwrap().0.to_owned()
+        + "packages: { debian: { suite: bookworm, install: [curl] } } } }\n";
+    workspace.write("imgpack.yaml", debian);
+    workspace.write("base.tar.gz", base(&[]));
+    let told = refused(&workspace, 2);
+    assert!(
+        told.contains(
+            "packages.debian wants a base of Debian or an empty one, and this one is Alpine\nhint: take a base of Debian, or \
+             say `packages.apk`\n"
+        ),
+        "{told}"
+    );
 }
 
 /// The solver against apk itself, on indexes made at random.

@@ -7,10 +7,15 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alpine_packages;
+mod apk_files;
+mod apk_repositories;
 mod apk_repository;
 mod archives;
 mod built;
 mod composed;
+#[path = "../registry/fake.rs"]
+#[allow(dead_code, reason = "faults of registries are not played here")]
+mod fake;
 mod golden;
 mod judges;
 mod layout;

@@ -59,6 +59,16 @@ pub(crate) fn alpine(machine: &str) -> Option<PathBuf> {
     None
 }
 
+/// A real file of apk that `fixtures/bases.sh` brings; where it is not there the test is skipped aloud.
+pub(crate) fn apk_file(name: &str) -> Option<Vec<u8>> {
+    let found =
+        fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/bases/apk").join(name)).ok();
+    if found.is_none() {
+        skip("missing the files of apk that fixtures/bases.sh brings");
+    }
+    found
+}
+
 /// Says that the running test, or a part of it, is skipped, where `tests/run` counts it; fails instead in CI.
 pub(crate) fn skip(reason: &str) {
     assert!(env::var("CI").as_deref() != Ok("true"), "nothing may be skipped in CI: {reason}");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::kept::Kept;
 use super::{name, seconds, words};
 use crate::model::Size;
-use crate::ops::event::{Event, Observer, Task};
+use crate::ops::event::{Event, Observer, Phase, Task};
 use crate::report::column;
 
 /// One line for each thing that happens, each with the image it is about; no control characters.
@@ -19,6 +19,8 @@ pub struct Plain<W> {
 struct State<W> {
     writer: W,
     started: BTreeMap<Task, Instant>,
+    /// The phase of each task that was told last.
+    phases: BTreeMap<Task, Phase>,
     /// Output of tasks, where it is not shown as it comes.
     kept: BTreeMap<Task, Kept>,
     /// Destinations whose begin was told, and those whose end was.
@@ -53,6 +55,7 @@ impl<W: Write + Send> Plain<W> {
         let state = State {
             writer,
             started: BTreeMap::new(),
+            phases: BTreeMap::new(),
             kept: BTreeMap::new(),
             begun: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -93,7 +96,12 @@ impl<W: Write> State<W> {
                 let plural = if images.len() == 1 { "" } else { "s" };
                 self.say(&format!("{} image{plural} to build for {platforms}", images.len()));
             }
-            Event::Phase { task, phase } => self.about(&task, &words(&phase)),
+            // Each layer that is packed says so.
+            Event::Phase { task, phase } => {
+                if self.phases.insert(task.clone(), phase.clone()).as_ref() != Some(&phase) {
+                    self.about(&task, &words(&phase));
+                }
+            }
             Event::Output { task, text } => self.about(&task, &format!("| {text}")),
             Event::Layer { task, class, title, transfer, made } => {
                 let how =
@@ -157,7 +165,6 @@ mod tests {
 
     use super::*;
     use crate::model::{Class, Platform};
-    use crate::ops::event::Phase;
 
     fn told(observer: Plain<Vec<u8>>) -> String {
         let task = Task { identity: "gateway@alpine".parse().unwrap(), platform: Platform::AMD64 };

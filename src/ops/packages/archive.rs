@@ -128,6 +128,24 @@ impl Archives {
                 roots.push(Root { address, proxy: host.proxy.clone() });
             }
         }
+        self.answering(roots)
+    }
+
+    /// Where a repository of Alpine packages is, and its folder there: one of Alpine's own at the mirrors that the workspace
+    /// or the user names too.
+    pub(super) fn alpine(&self, machine: &Machine<'_>, repository: &str) -> (Vec<Root>, String) {
+        let (own, folder) = alpine_parts(repository).unwrap_or((repository, ""));
+        let mirrors = machine.archives.apk.iter().map(String::as_str);
+        let mut roots: Vec<Root> = Vec::new();
+        for address in mirrors.filter(|_| !folder.is_empty()).chain([own]) {
+            if !roots.iter().any(|root| root.address == address) {
+                roots.push(Root { address: address.to_owned(), proxy: None });
+            }
+        }
+        (self.answering(roots), folder.to_owned())
+    }
+
+    fn answering(&self, roots: Vec<Root>) -> Vec<Root> {
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         // With none left the last is asked, which then says why.
         let answering: Vec<Root> =
@@ -156,6 +174,15 @@ impl Archives {
     }
 }
 
+/// Alpine's archive in the address of one of its repositories, and the folder there: `v3.20/main`.
+pub(super) fn alpine_parts(repository: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = repository.split_once("://")?;
+    let (host, path) = rest.split_once('/')?;
+    let folder = path.strip_prefix("alpine/").filter(|folder| !folder.is_empty())?;
+    let is_own = ["http", "https"].contains(&scheme) && host.ends_with(".alpinelinux.org");
+    is_own.then(|| (&repository[..repository.len() - folder.len() - 1], folder))
+}
+
 impl Host {
     fn read(machine: &Machine<'_>) -> Self {
         let folder = machine.environment.get(OsStr::new(APT)).map_or(OsStr::new("/etc/apt"), |said| said);
@@ -181,6 +208,27 @@ mod tests {
             assert_eq!(Archive::Security.is_at(address), security, "{address}");
             assert_eq!(Archive::Debian.is_at(address), !security, "{address}");
             assert!(!Archive::Other(address.to_owned()).is_at(address));
+        }
+    }
+
+    #[test]
+    fn mirrors_are_of_alpines_own_repositories() {
+        for (address, parts) in [
+            (
+                "https://dl-cdn.alpinelinux.org/alpine/v3.20/main",
+                Some(("https://dl-cdn.alpinelinux.org/alpine", "v3.20/main")),
+            ),
+            (
+                "http://dl-4.alpinelinux.org/alpine/edge/testing",
+                Some(("http://dl-4.alpinelinux.org/alpine", "edge/testing")),
+            ),
+            ("https://dl-cdn.alpinelinux.org/alpine/", None),
+            ("https://dl-cdn.alpinelinux.org/other/main", None),
+            ("https://mirror.example/alpine/v3.20/main", None),
+            ("https://alpinelinux.org.example/alpine/v3.20/main", None),
+            ("ftp://dl-cdn.alpinelinux.org/alpine/v3.20/main", None),
+        ] {
+            assert_eq!(alpine_parts(address), parts, "{address}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which Debian packages an image gets.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, PoisonError};
 
@@ -7,10 +8,11 @@ use super::PackageSet;
 use super::archive::{Archive, Repository};
 use super::error::PackageError;
 use super::fetch::Place;
-use super::release::{KnownRelease, compact};
+use super::release::{KnownRelease, StoredIndex, compact, time};
 use super::request::{DebianRequest, database, installed};
 use crate::base::BaseImage;
-use crate::debian::{Chosen, Index, Installed, Keyring, Request, is_below, solve};
+use crate::debian::{Chosen, Index, Installed, Keyring, Request, Solution, is_below, solve};
+use crate::elf::Distribution;
 use crate::lock::{DIGEST, INSTALL, Kind, RELEASE, Row};
 use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
 use crate::ops::error::Error;
@@ -29,6 +31,9 @@ const REVISION: &str = "1";
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Solved {
     packages: Vec<SolvedPackage>,
+    /// What is said of it where it is pinned, or used without being pinned.
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -56,6 +61,7 @@ impl Session<'_> {
         packages: &DebianPackages,
         base: &BaseImage,
     ) -> Result<Arc<PackageSet>, Error> {
+        self.compare_with_base(target, packages, base)?;
         let installed = installed(&base.facts);
         let database = database(&installed);
         if let Some(key) = self.database_key(target)
@@ -67,6 +73,25 @@ impl Session<'_> {
         let at = |error: Error| if error.context.is_empty() { error.at(&packages.site) } else { error };
         let set = self.set(&request, packages, Some(&installed)).map_err(at)?;
         set.ok_or_else(|| Error::bug("packages that are not solved"))
+    }
+
+    /// Packages of another distribution than the base's do not work on it, those of another suite seldom.
+    fn compare_with_base(
+        &self,
+        target: &Target,
+        packages: &DebianPackages,
+        base: &BaseImage,
+    ) -> Result<(), Error> {
+        match Distribution::of_base(&base.facts) {
+            Some(Distribution::Alpine) => Err(Error::from(PackageError::Alpine).at(&packages.site)),
+            Some(Distribution::Debian(Some(suite))) if suite != packages.suite => {
+                let (identity, wanted) = (&target.task.identity, &packages.suite);
+                let text = format!("{identity}: packages of {wanted} on a base of {suite}");
+                self.packages.warn_once(self.machine, &text);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where it is noted what the base of a target has.
@@ -145,7 +170,16 @@ impl Session<'_> {
             Some((archive, date)) => (archive, Some(date.to_owned())),
             None => (row.get(ARCHIVE)?.as_str(), None),
         };
-        let (archive, suite) = (Archive::of(archive), request.suite.clone());
+        let archive = Archive::of(archive);
+        // A lock sends nobody to where the spec does not.
+        let is_known = match &archive {
+            Archive::Other(url) => request.repositories.iter().any(|(known, ..)| known == url),
+            _ => true,
+        };
+        if !is_known || date.as_deref().is_some_and(|date| time(date).is_none()) {
+            return None;
+        }
+        let suite = request.suite.clone();
         self.packages.is_at(digest, Place { archive, path, date, suite });
         let (name, version, architecture) = (name.to_owned(), version.to_owned(), architecture.to_owned());
         Some(PinnedPackage { name, version, architecture, digest, size })
@@ -233,21 +267,13 @@ impl Session<'_> {
             install: request.install.clone(),
             exclude: request.exclude.clone(),
         };
-        let solution = self.with_indexes(releases, &request.architecture, |indexes, owners| {
+        let solved = self.with_indexes(releases, &request.architecture, |indexes, owners| {
             let solution = solve(&question, indexes, installed).map_err(|source| PackageError::Unsolved {
                 suite: request.suite.clone(),
                 architecture: request.architecture.clone(),
                 source,
             })?;
-            for Chosen { package, replaces, .. } in &solution.packages {
-                if let Some(old) = replaces {
-                    let note = format!(
-                        "{} {} takes the place of the base's {old}, whose files stay where the new one has others",
-                        package.name, package.version
-                    );
-                    self.packages.tell_once(self.machine, &note);
-                }
-            }
+            let notes = notes(&solution);
             let place = |chosen: Chosen| {
                 let known = owners.get(chosen.index).and_then(|owner| releases.get(*owner));
                 let known = known.ok_or_else(|| Error::bug("a package of no repository"))?;
@@ -258,9 +284,9 @@ impl Session<'_> {
                     path: chosen.path,
                 })
             };
-            solution.packages.into_iter().map(place).collect::<Result<Vec<_>, Error>>()
+            let packages = solution.packages.into_iter().map(place).collect::<Result<Vec<_>, Error>>()?;
+            Ok(Solved { packages, notes })
         })?;
-        let solved = Solved { packages: solution };
         self.machine.store.put_record(&note, &solved)?;
         Ok(Some(solved))
     }
@@ -275,8 +301,17 @@ impl Session<'_> {
     ) -> Result<T, Error> {
         let mut stored = Vec::new();
         for (owner, known) in releases.iter().enumerate() {
+            stored.extend(self.listed_indexes(known, architecture)?.into_iter().map(|index| (owner, index)));
+        }
+        let is_missing =
+            |(_, index): &&(usize, StoredIndex)| !self.machine.store.has_blob(&index.digest, index.size);
+        let missing: Vec<_> = stored.iter().filter(is_missing).collect();
+        let suite = releases.first().map_or("", |known| known.repository.suite.as_str());
+        let name = format!("indexes of {suite} for {architecture}");
+        self.pulls.downloads.expect_of(&name, missing.iter().map(|(_, index)| (index.digest, index.size)));
+        for (owner, index) in missing {
             self.machine.cancel.check()?;
-            stored.extend(self.bring_indexes(known, architecture)?.into_iter().map(|index| (owner, index)));
+            self.bring_index(&releases[*owner], index, &name)?;
         }
         let owners: Vec<usize> = stored.iter().map(|(owner, _)| *owner).collect();
         let mut held = self.packages.indexes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -308,6 +343,7 @@ impl Session<'_> {
             let note = format!("{} is as of {date} now (there is no lock)", request.suite);
             self.packages.tell_once(self.machine, &note);
         }
+        solved.notes.iter().for_each(|note| self.packages.tell_once(self.machine, note));
         let mut row = Row::from([("request".to_owned(), request.words())]);
         for known in releases {
             row.insert(format!("{RELEASE}{}", known.repository.name()), compact(known.release.date));
@@ -346,6 +382,28 @@ impl Session<'_> {
         self.pins.add(Kind::Packages, &request.name(), row);
         Ok(Arc::new(PackageSet { packages }))
     }
+}
+
+/// What somebody may not expect of a solution: packages of the base that are replaced, and what was left out although
+/// others need it.
+fn notes(solution: &Solution) -> Vec<String> {
+    let replaced = solution.packages.iter().filter_map(|Chosen { package, replaces, .. }| {
+        let (old, PinnedPackage { name, version, .. }) = (replaces.as_ref()?, package);
+        Some(format!("{name} {version} takes the place of the base's {old}"))
+    });
+    let mut left_out: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (who, excluded) in &solution.left_out {
+        left_out.entry(excluded).or_default().push(who);
+    }
+    let left_out = left_out.into_iter().map(|(excluded, who)| match who[..] {
+        [who] => format!("{who} depends on {excluded}, which is left out as `exclude` says"),
+        [first, ref others @ ..] => {
+            let more = others.len();
+            format!("{first} and {more} more depend on {excluded}, which is left out as `exclude` says")
+        }
+        [] => String::new(),
+    });
+    replaced.chain(left_out).collect()
 }
 
 /// Fields of rows about packages.

@@ -108,6 +108,9 @@ pub enum PackageError {
         /// Why not.
         source: KeyError,
     },
+    /// Debian's packages on Alpine.
+    #[error("packages.debian wants a base of Debian or an empty one, and this one is Alpine")]
+    Alpine,
     /// Packages that do not go together.
     #[error("cannot choose packages of {suite} for {architecture}")]
     Unsolved {
@@ -168,6 +171,7 @@ impl PackageError {
             Self::Ended { .. } => {
                 Some("the mirror is behind, or this machine's clock is wrong: name another mirror".to_owned())
             }
+            Self::Alpine => Some("take a base of Debian, or say `packages.apk`".to_owned()),
             Self::Unsolved { source, .. } => source.hint(),
             Self::Incomplete { row, .. } => {
                 Some(format!("`imgpack lock --upgrade {}` finds them anew", row.rsplit('/').next().unwrap_or(row)))

@@ -189,9 +189,20 @@ impl Session<'_> {
 impl KnownPackages {
     /// Tells something once a command.
     pub(super) fn tell_once(&self, machine: &crate::ops::machine::Machine<'_>, text: &str) {
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned()) {
+        if self.is_new(text) {
             machine.observer.event(Event::Note(text.to_owned()));
         }
+    }
+
+    /// Warns of something once a command.
+    pub(super) fn warn_once(&self, machine: &crate::ops::machine::Machine<'_>, text: &str) {
+        if self.is_new(text) {
+            machine.observer.event(Event::Warning(text.to_owned()));
+        }
+    }
+
+    fn is_new(&self, text: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }
 }
 

@@ -32,7 +32,27 @@ impl Session<'_> {
                 Err(error) => errors.push(error.about(format!("packages {prefix}"))),
             }
         }
+        self.newer_apks(targets, &mut standings, &mut errors);
         (standings, errors)
+    }
+
+    fn newer_apks(&self, targets: &[Target], standings: &mut Vec<Standing>, errors: &mut Vec<Error>) {
+        let (bases, mut asked, mut found) = (self.bases(), BTreeSet::new(), BTreeMap::new());
+        for target in targets {
+            let Some(Packages::Apk(packages)) = &target.spec.packages else { continue };
+            let newest = bases
+                .load(&target.spec, target.task.platform)
+                .and_then(|base| self.newest_apks(packages, &base, &mut asked));
+            match newest {
+                Ok(newest) => found.extend(newest),
+                Err(error) => {
+                    errors.push(error.about(format!("packages of {}", target.task.identity)));
+                }
+            }
+        }
+        standings.extend(found.into_iter().map(|((prefix, name, pinned), newest)| {
+            standing(&prefix, (&name, &pinned), newest.as_deref(), crate::apk::compare_versions)
+        }));
     }
 
     fn newer_of(
@@ -53,18 +73,25 @@ impl Session<'_> {
         }
         let releases = self.releases(packages)?;
         self.with_indexes(&releases, architecture, |indexes, _| {
-            let standing = |(name, version): &(&str, &str)| {
-                let now = match newest_version(indexes, name) {
-                    Some(newest) if compare_versions(newest, version) == Ordering::Greater => {
-                        Now::Other(newest.to_owned())
-                    }
-                    Some(_) => Now::Same,
-                    None => Now::Gone,
-                };
-                let (name, pinned) = (format!("{prefix}/{name}"), (*version).to_owned());
-                Standing { kind: Kind::Package, name, pinned, now }
+            let standing = |package: &(&str, &str)| {
+                standing(prefix, *package, newest_version(indexes, package.0), compare_versions)
             };
             Ok(pinned.iter().map(standing).collect())
         })
     }
+}
+
+/// How a pinned package, by name and version, stands to the newest version that there is.
+fn standing(
+    prefix: &str,
+    (name, pinned): (&str, &str),
+    newest: Option<&str>,
+    compare: fn(&str, &str) -> Ordering,
+) -> Standing {
+    let now = match newest {
+        Some(newest) if compare(newest, pinned) == Ordering::Greater => Now::Other(newest.to_owned()),
+        Some(_) => Now::Same,
+        None => Now::Gone,
+    };
+    Standing { kind: Kind::Package, name: format!("{prefix}/{name}"), pinned: pinned.to_owned(), now }
 }

@@ -82,14 +82,15 @@ fn entry(package: &Unpacked, file: &PackageFile, origin: &Arc<str>) -> Entry {
     Entry { path, kind, mode, owner, origin: Arc::clone(origin) }
 }
 
-/// Names of packages in a title.
-const NAMED: usize = 3;
+/// Longest list of names in a title, in bytes: it has to stand beside sizes in 80 columns.
+const LONGEST: usize = 24;
 
-/// `libc6`, `adduser, base-files`, `12 packages: adduser, base-files, bash, …`
+/// `libc6`, `adduser, base-files`, `12 packages, adduser to zlib1g`
 fn title(names: &[&str]) -> String {
-    match names.len() {
-        0..=NAMED => names.join(", "),
-        count => format!("{count} packages: {}, …", names[..NAMED].join(", ")),
+    let list = names.join(", ");
+    match names {
+        [first, .., last] if list.len() > LONGEST => format!("{} packages, {first} to {last}", names.len()),
+        _ => list,
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
         let mut all: Vec<_> = names.map(small).into_iter().collect();
         all.push(package("libc6", 4 << 20));
         let whole = titles(&all);
-        assert_eq!(whole, ["libc6", "dpkg, tar", "libssl3", "5 packages: adduser, base-files, bash, …"]);
+        assert_eq!(whole, ["libc6", "dpkg, tar", "libssl3", "5 packages, adduser to zlib1g"]);
         // None of the others matters, nor their order.
         all.reverse();
         assert_eq!(titles(&all), whole);
@@ -155,6 +156,10 @@ mod tests {
     fn titles_name_what_fits() {
         assert_eq!(title(&["libc6"]), "libc6");
         assert_eq!(title(&["a", "b", "c"]), "a, b, c");
-        assert_eq!(title(&["a", "b", "c", "d"]), "4 packages: a, b, c, …");
+        assert_eq!(title(&["a", "b", "c", "d"]), "a, b, c, d");
+        assert_eq!(
+            title(&["libgssapi-krb5-2", "libk5crypto3"]),
+            "2 packages, libgssapi-krb5-2 to libk5crypto3"
+        );
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
 use super::apk::place_apks;
@@ -5,7 +6,7 @@ use super::parts::package_parts;
 use super::{PackageFacts, Unpacked};
 use crate::debian::{DebFacts, Documentation, Installation, effects, merge_packages};
 use crate::model::{
-    BaseFacts, Effects, Entry, EntryKind, Owner, PackageFile, PackageFileKind, PinnedPackage,
+    BaseFacts, Effects, Entry, EntryKind, ImagePath, Owner, PackageFile, PackageFileKind, PinnedPackage,
 };
 use crate::ops::error::{Error, ErrorKind};
 use crate::plan::{LayerError, LayerPart};
@@ -16,8 +17,9 @@ use crate::spec::{Keep, Packages};
 pub struct PlacedPackages {
     /// Their layers.
     pub parts: Vec<LayerPart>,
-    /// Links of the root into `/usr`, for the composed layer.
-    pub links: Vec<Entry>,
+    /// Entries of the composed layer: links of the root into `/usr`, and what is gone from the base with packages whose
+    /// place others take.
+    pub composed: Vec<Entry>,
     /// What they ask of the image beyond their files.
     pub effects: Effects,
 }
@@ -66,7 +68,18 @@ pub fn place_packages(
         owner: Owner::default(),
         origin: "the merged /usr".into(),
     });
-    Ok(PlacedPackages { parts, links: links.collect(), effects })
+    // What scripts make stands there again, the rows of the database too.
+    let made: BTreeSet<ImagePath> =
+        effects.made.keys().filter_map(|path| base.resolve_parents(path)).collect();
+    let gone = merged.gone.into_iter().filter(|path| !made.contains(path)).map(|path| Entry {
+        path,
+        kind: EntryKind::Whiteout,
+        mode: 0o644,
+        owner: Owner::default(),
+        origin: "packages.debian".into(),
+    });
+    let composed = links.chain(gone).collect();
+    Ok(PlacedPackages { parts, composed, effects })
 }
 
 /// A file of a package that composed files are made of.

@@ -40,7 +40,11 @@ pub(super) struct KnownRelease {
 pub(super) struct StoredIndex {
     /// Suite and component.
     what: String,
-    digest: BlobDigest,
+    pub(super) digest: BlobDigest,
+    /// In bytes, packed.
+    pub(super) size: u64,
+    /// Where it is below the archive, in the order in which that is tried.
+    paths: Vec<String>,
     packing: Packing,
 }
 
@@ -130,8 +134,8 @@ impl Session<'_> {
         dates.filter_map(|date| time(date)).max()
     }
 
-    /// Brings the indexes of a repository for an architecture into the store.
-    pub(super) fn bring_indexes(
+    /// The indexes of a repository for an architecture.
+    pub(super) fn listed_indexes(
         &self,
         known: &KnownRelease,
         architecture: &str,
@@ -162,39 +166,35 @@ impl Session<'_> {
                 .into());
             };
             let what = format!("the index {} of {}", path, known.repository.name());
-            if !self.machine.store.has_blob(&digest, size) {
-                if size > LARGEST_INDEX {
-                    let source = IndexError::Read(too_large());
-                    return Err(PackageError::Index { repository: what, source }.into());
-                }
-                let by_hash = format!("{folder}{below}by-hash/SHA256/{}", digest.hex());
-                let plain = format!("{folder}{path}");
-                let paths = if known.release.by_hash { vec![by_hash, plain] } else { vec![plain] };
-                self.bring_index(known, &what, &paths, (digest, size))?;
+            if size > LARGEST_INDEX {
+                let source = IndexError::Read(too_large());
+                return Err(PackageError::Index { repository: what, source }.into());
             }
-            found.push(StoredIndex { what, digest, packing });
+            let by_hash = format!("{folder}{below}by-hash/SHA256/{}", digest.hex());
+            let plain = format!("{folder}{path}");
+            let paths = if known.release.by_hash { vec![by_hash, plain] } else { vec![plain] };
+            found.push(StoredIndex { what, digest, size, paths, packing });
         }
         Ok(found)
     }
 
-    fn bring_index(
+    /// Brings an index into the store. `name`: what it is counted as a part of.
+    pub(super) fn bring_index(
         &self,
         known: &KnownRelease,
-        what: &str,
-        paths: &[String],
-        expected: (BlobDigest, u64),
+        index: &StoredIndex,
+        name: &str,
     ) -> Result<(), Error> {
-        let name = known.repository.name();
+        let (what, expected) = (index.what.as_str(), (index.digest, index.size));
         self.packages.blobs.get(expected.0, || {
             let mut missing = None;
-            for path in paths {
+            for path in &index.paths {
                 let wanted = Wanted { what, path, expected: Some(expected), limit: expected.1 };
                 // Where the Release came from, the index of that Release is.
                 let got = self.first_of(std::slice::from_ref(&known.root), what, &|root| {
                     let mut blob = self.machine.store.write_blob()?;
-                    self.pulls.downloads.expect_of(&name, [expected]);
                     {
-                        let mut counted = self.pulls.downloads.counted_of(&name, expected.0, &mut blob);
+                        let mut counted = self.pulls.downloads.counted_of(name, expected.0, &mut blob);
                         self.fetch_from(root, &wanted, &mut counted)?;
                     }
                     blob.finish()?;
@@ -225,7 +225,8 @@ impl Session<'_> {
     }
 }
 
-fn time(compact: &str) -> Option<Timestamp> {
+/// The time of what [`compact`] gives.
+pub(super) fn time(compact: &str) -> Option<Timestamp> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", compact).ok()?;
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }

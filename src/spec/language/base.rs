@@ -103,7 +103,12 @@ impl FromText for BaseText {
         } else {
             ""
         };
+        let service = if rootfs.is_empty() && !text.contains(['/', ':', '@']) {
+            format!(", or spec:{text} for an image of the workspace")
+        } else {
+            String::new()
+        };
         Err(Wrong::new(format!("`{text}` does not say which registry it is in"))
-            .hint(format!("write {full}{rootfs}; words alone are `static` and `scratch`")))
+            .hint(format!("write {full}{rootfs}{service}; words alone are `static` and `scratch`")))
     }
 }

@@ -37,7 +37,7 @@ record! {
         "include" => include: Items<Late<Glob>>,
         /// Globs below a directory `from`.
         "exclude" => exclude: Items<Late<Glob>>,
-        /// Whether it may take the place of something of another kind in the base.
+        /// Whether it may take the place of something of another kind in the base, or of what a package or an earlier class brings.
         "replace" => replace: bool,
     }
     later {

@@ -148,6 +148,8 @@ fn databases_and_folders_are_kept() {
             "f var/lib/dpkg/status.d/libc6 Package:libc6",
             "f var/lib/dpkg/status.d/libc6.md5sums abc",
             "f var/lib/dpkg/status.d/gone x",
+            "f var/lib/dpkg/info/bash.list /bin",
+            "f var/lib/dpkg/info/bash.postinst no",
             "f etc/apk/keys/a.pub key",
             "f elsewhere/world no",
             "f some/keys/b no",
@@ -160,7 +162,9 @@ fn databases_and_folders_are_kept() {
         ("/data", "text"),
         ("/etc/apk/keys/a.pub", "key"),
         ("/usr/lib/apk/db/installed", "P:musl"),
+        ("/var/lib/dpkg/info/bash.list", "/bin"),
         ("/var/lib/dpkg/status.d/libc6", "Package:libc6"),
+        ("/var/lib/dpkg/status.d/libc6.md5sums", "abc"),
     ];
     assert_eq!(found, expected);
     assert_eq!(facts.binary("/lib/apk/db/scripts.tar"), Some(&b"\x01"[..]));

@@ -35,6 +35,8 @@ pub enum ApkPackageError {
         what: String,
         /// Why not.
         source: RegistryError,
+        /// Whether mirrors are asked for it: it is one of Alpine's own.
+        has_mirrors: bool,
     },
     /// A file of the workspace.
     #[error("cannot read {path}")]
@@ -71,7 +73,7 @@ pub enum ApkPackageError {
     /// What is asked for wants something of the base away.
     #[error("what is asked for takes {} out of the base, which a layer cannot do for a package", .0.join(", "))]
     Removes(Vec<String>),
-    /// A package of another size.
+    /// A package of another size, in a directory of the workspace.
     #[error("{what} at {address} has not the {expected} bytes that are expected")]
     Size {
         /// The package.
@@ -81,7 +83,7 @@ pub enum ApkPackageError {
         /// In bytes.
         expected: u64,
     },
-    /// A package of another content.
+    /// A package of another content, in a directory of the workspace.
     #[error("{what} is another file at {address}: expected {expected}, found {found}")]
     Content {
         /// The package.
@@ -163,19 +165,31 @@ impl ApkPackageError {
         let hint = match self {
             Self::NoDatabase => "take a base of Alpine, or say `packages.debian`",
             Self::Index { source: IndexError::Signature(_), .. } => {
-                "`key:` beside the repository's `from:` names the public key that it is signed with"
+                "`key:` beside the repository's `url` or `dir` names the public key that it is signed with"
             }
             Self::Unsolved { .. } => "ask for other versions, or name more repositories",
             Self::Removes(_) => "take another base, or ask for other versions",
             Self::Install(errors) => match errors.first() {
                 Some(InstallError::Script(error)) => return Some(script_hint(&error.package)),
-                Some(InstallError::Conflict { .. }) => "leave one of the packages out",
+                Some(InstallError::Conflict { .. } | InstallError::Hardlink { .. }) => {
+                    "leave one of the packages out"
+                }
                 _ => return None,
             },
             Self::Incomplete { .. } | Self::Moved { .. } => "`imgpack lock --upgrade apk` finds them anew",
             Self::Fetch { source: RegistryError::Offline { .. }, .. } => {
                 "run once without --offline: what it brings is kept"
             }
+            Self::Fetch { source: RegistryError::File(error), has_mirrors: false, .. } => {
+                return error.hint();
+            }
+            Self::Fetch { has_mirrors: true, .. } => {
+                "`mirrors: { apk: […] }` in imgpack.yaml names another mirror"
+            }
+            Self::Size { .. } => {
+                "the repository's index is of another package: make it anew with `apk index`"
+            }
+            Self::Content { .. } => "`imgpack lock --upgrade apk` takes what there is",
             _ => return None,
         };
         Some(hint.to_owned())

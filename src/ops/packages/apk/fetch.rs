@@ -7,9 +7,12 @@ use super::repository::Repository;
 use super::request::ApkRequest;
 use crate::apk::Install;
 use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
-use crate::ops::error::Error;
+use crate::ops::error::{Error, ErrorKind};
+use crate::ops::packages::archive::{Root, alpine_parts};
+use crate::ops::packages::error::PackageError;
+use crate::ops::packages::fetch::Wanted;
 use crate::ops::prepare::Session;
-use crate::registry::ArchiveFile;
+use crate::registry::{FileError, RegistryError};
 use crate::spec::{Site, SourcePath};
 use crate::system::fs;
 
@@ -58,13 +61,9 @@ impl Session<'_> {
             return Ok(pinned(digest));
         }
         let file = format!("{}/{}.apk", request.architecture, package.full_name());
-        let digest = self.apk_download(
-            repository.source(&file),
-            &repository.address(&file),
-            &package.full_name(),
-            package.size,
-            None,
-        )?;
+        let source = repository.source(&file);
+        let digest =
+            self.apk_download(&repository.name, source, &file, &package.full_name(), package.size, None)?;
         let pinned = pinned(digest);
         let unpacked = self.unpacked.get(digest, || self.unpack_apk(&pinned))?;
         if let super::super::PackageFacts::Apk(facts) = &*unpacked.facts
@@ -86,54 +85,109 @@ impl Session<'_> {
         let place = self.apk_places.place(package.digest);
         let place = place.ok_or_else(|| Error::bug(format!("{} without a repository", package.name)))?;
         let file = format!("{}/{}-{}.apk", package.architecture, package.name, package.version);
-        let address = format!("{place}/{file}");
         let is_address = place.starts_with("http://") || place.starts_with("https://");
-        let source = (!is_address).then(|| SourcePath { path: address.clone(), site: site.clone() });
+        let source =
+            (!is_address).then(|| SourcePath { path: format!("{place}/{file}"), site: site.clone() });
         let name = format!("{}-{}", package.name, package.version);
-        self.apk_download(source, &address, &name, package.size, Some(package.digest))?;
+        self.apk_download(&place, source, &file, &name, package.size, Some(package.digest))?;
         Ok(())
     }
 
     fn apk_download(
         &self,
+        repository: &str,
         source: Option<SourcePath>,
-        address: &str,
+        file: &str,
         name: &str,
         size: u64,
         expected: Option<BlobDigest>,
     ) -> Result<BlobDigest, Error> {
-        let mut blob = self.machine.store.write_blob()?;
-        let what = || format!("package {name}");
-        let (digest, length) = match source {
-            Some(path) => {
-                let file = fs::open(&self.sources.located(&path)?)?;
-                let copied = std::io::copy(&mut file.take(size + 1), &mut blob);
-                let length = copied.map_err(|source| ApkPackageError::Read { path: path.path, source })?;
-                blob.flush().map_err(|source| ApkPackageError::Read { path: address.to_owned(), source })?;
-                (blob.finish()?.0, length)
+        let what = format!("package {name}");
+        let Some(path) = source else {
+            let wanted = ApkFile { what: &what, file, expected, limit: size };
+            let get = |root: &Root, wanted: &Wanted<'_>| {
+                let mut blob = self.machine.store.write_blob()?;
+                self.fetch_from(root, wanted, &mut blob)?;
+                Ok(blob.finish()?)
+            };
+            let ((digest, length), address) = match self.apk_get(repository, &wanted, &get) {
+                Err(error) => return Err(as_size(error, &what, size)),
+                Ok(found) => found,
+            };
+            if length != size {
+                return Err(PackageError::Size { what, address, expected: size }.into());
             }
-            None => {
-                let file = ArchiveFile { address, expected, limit: size, proxy: None };
-                let fetched = self.machine.registry.archive_file(&file, &mut blob);
-                let (_, length) =
-                    fetched.map_err(|source| ApkPackageError::Fetch { what: what(), source })?;
-                (blob.finish()?.0, length)
-            }
+            return Ok(digest);
         };
+        let address = path.path.clone();
+        let unread = |source| ApkPackageError::Read { path: address.clone(), source };
+        let mut blob = self.machine.store.write_blob()?;
+        let file = fs::open(&self.sources.located(&path)?)?;
+        std::io::copy(&mut file.take(size + 1), &mut blob).map_err(unread)?;
+        blob.flush().map_err(unread)?;
+        let (digest, length) = blob.finish()?;
         if length != size {
-            return Err(
-                ApkPackageError::Size { what: what(), address: address.to_owned(), expected: size }.into()
-            );
+            return Err(ApkPackageError::Size { what, address, expected: size }.into());
         }
         match expected {
-            Some(expected) if expected != digest => Err(ApkPackageError::Content {
-                what: what(),
-                address: address.to_owned(),
-                expected,
-                found: digest,
+            Some(expected) if expected != digest => {
+                Err(ApkPackageError::Content { what, address, expected, found: digest }.into())
             }
-            .into()),
             _ => Ok(digest),
         }
     }
+
+    /// What `get` gives of a file of a repository that has an address, at the first place that has it; and that place.
+    pub(super) fn apk_get<T>(
+        &self,
+        repository: &str,
+        file: &ApkFile<'_>,
+        get: &dyn Fn(&Root, &Wanted<'_>) -> Result<T, Error>,
+    ) -> Result<(T, String), Error> {
+        let (roots, folder) = self.packages.archives.alpine(self.machine, repository);
+        let path = if folder.is_empty() { file.file.to_owned() } else { format!("{folder}/{}", file.file) };
+        let expected = file.expected.map(|digest| (digest, file.limit));
+        let wanted = Wanted { what: file.what, path: &path, expected, limit: file.limit };
+        let found = self.first_of(&roots, file.what, &|root| get(root, &wanted));
+        let (found, root) = found.map_err(|error| of_apk(error, repository))?;
+        Ok((found, format!("{root}/{path}")))
+    }
+}
+
+/// A file of a repository that is wanted.
+pub(super) struct ApkFile<'w> {
+    /// In words.
+    pub(super) what: &'w str,
+    /// Below the repository.
+    pub(super) file: &'w str,
+    /// Its digest, where it is known.
+    pub(super) expected: Option<BlobDigest>,
+    /// Most bytes that are taken.
+    pub(super) limit: u64,
+}
+
+/// Of a package whose digest is not known yet: that it is longer than its index says.
+fn as_size(error: Error, what: &str, expected: u64) -> Error {
+    if let ErrorKind::Registry(RegistryError::File(failure)) = &*error.kind
+        && let FileError::TooLarge { address, .. } = &**failure
+    {
+        return PackageError::Size { what: what.to_owned(), address: address.clone(), expected }.into();
+    }
+    error
+}
+
+/// An error of fetching in the words for Alpine.
+fn of_apk(error: Error, repository: &str) -> Error {
+    let Error { kind, context, .. } = error;
+    let has_mirrors = alpine_parts(repository).is_some();
+    let said = match *kind {
+        ErrorKind::Package(error) => match *error {
+            PackageError::Fetch { what, source } => {
+                ApkPackageError::Fetch { what, source, has_mirrors }.into()
+            }
+            other => Error::from(other),
+        },
+        other => other.into(),
+    };
+    Error { context, ..said }
 }

@@ -8,6 +8,7 @@ mod request;
 mod state;
 mod unpack;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::ApkPackageError;
@@ -20,7 +21,7 @@ use request::ApkRequest;
 use state::BaseState;
 
 use super::{PackageSet, Unpacked};
-use crate::apk::{Dependency, Install, Question, solve};
+use crate::apk::{Dependency, Install, Question, compare_versions, solve};
 use crate::base::BaseImage;
 use crate::lock::{DIGEST, INSTALL, Kind, Row};
 use crate::model::{BlobDigest, KeyDigest, PinnedPackage};
@@ -36,6 +37,9 @@ const CHECKSUM: &str = "checksum";
 const REPOSITORY: &str = "repository";
 /// Fields of the rows of requests.
 const REQUEST: &str = "request";
+
+/// The newest version that there is of pinned packages, by the head of their rows, name and pinned version.
+pub(super) type NewestApks = BTreeMap<(String, String, String), Option<String>>;
 
 /// What the image asks for, as in `/etc/apk/world`, in the order of the names.
 pub(super) fn asked(packages: &ApkPackages) -> Result<Vec<Dependency>, Error> {
@@ -179,6 +183,37 @@ impl Session<'_> {
         self.pins.add(Kind::Packages, &request.name(), row);
         let packages = brought.into_iter().map(|(pinned, ..)| pinned).collect();
         Ok(Arc::new(PackageSet { packages }))
+    }
+
+    /// The newest versions of the packages that are pinned for an image on `base`. What is in `asked` already is not asked
+    /// again.
+    pub(super) fn newest_apks(
+        &self,
+        packages: &ApkPackages,
+        base: &BaseImage,
+        asked: &mut BTreeSet<String>,
+    ) -> Result<NewestApks, Error> {
+        let state = BaseState::of(&base.facts)?;
+        let request = self.apk_request(packages, &state.architecture, &state.digest)?;
+        if !asked.insert(request.name()) {
+            return Ok(NewestApks::new());
+        }
+        let row = self.pins.rows(Kind::Packages).find(|(name, _)| *name == request.name());
+        let Some(words) = row.and_then(|(_, row)| row.get(INSTALL)) else { return Ok(NewestApks::new()) };
+        let repositories = self.apk_repositories(packages, &state)?;
+        let indexes = repositories.iter().map(|one| self.apk_index(one, &state.architecture));
+        let indexes = indexes.collect::<Result<Vec<_>, _>>()?;
+        let newest = |name: &str| {
+            let all = indexes.iter().flat_map(|index| index.iter()).filter(|package| package.name == name);
+            let newest = all.max_by(|one, other| compare_versions(&one.version, &other.version));
+            newest.map(|package| package.version.clone())
+        };
+        let words = words.split_whitespace().filter_map(|word| word.split_once('='));
+        let row = |(name, version): (&str, &str)| {
+            let prefix = format!("apk/{}", state.architecture);
+            ((prefix, name.to_owned(), version.to_owned()), newest(name))
+        };
+        Ok(words.map(row).collect())
     }
 
     fn pin_apk(

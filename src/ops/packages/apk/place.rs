@@ -36,5 +36,5 @@ pub(in crate::ops::packages) fn place_apks(
         owner: Owner::default(),
         origin: "packages.apk".into(),
     });
-    Ok(PlacedPackages { parts, links: gone.collect(), effects: installs.effects })
+    Ok(PlacedPackages { parts, composed: gone.collect(), effects: installs.effects })
 }

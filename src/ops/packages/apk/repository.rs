@@ -2,12 +2,16 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::error::ApkPackageError;
+use super::fetch::ApkFile;
 use super::state::BaseState;
 use crate::apk::{Package, PublicKey, read_index};
-use crate::model::BlobDigest;
-use crate::ops::error::Error;
+use crate::model::{BlobDigest, Digest};
+use crate::ops::error::{Error, ErrorKind};
+use crate::ops::packages::archive::Root;
+use crate::ops::packages::error::PackageError;
+use crate::ops::packages::fetch::Wanted;
 use crate::ops::prepare::Session;
-use crate::registry::ArchiveFile;
+use crate::registry::RegistryError;
 use crate::spec::{ApkLocation, ApkPackages, ApkRepository, SourcePath};
 use crate::system::fs;
 
@@ -34,11 +38,6 @@ impl Repository {
             ApkLocation::Url(url) => url.trim_end_matches('/').to_owned(),
             ApkLocation::Directory(path) => path.path.clone(),
         }
-    }
-
-    /// The address of a file, with the folder of the architecture.
-    pub(super) fn address(&self, file: &str) -> String {
-        format!("{}/{file}", self.name)
     }
 
     /// A file of a directory of the workspace.
@@ -99,26 +98,29 @@ impl Session<'_> {
     ) -> Result<Arc<Vec<Package>>, Error> {
         self.machine.cancel.check()?;
         let file = format!("{architecture}/APKINDEX.tar.gz");
-        let address = repository.address(&file);
-        self.apk_indexes.get(address.clone(), || {
-            let mut bytes = Vec::new();
-            match repository.source(&file) {
-                Some(path) => {
-                    let file = fs::open(&self.sources.located(&path)?)?;
-                    let read = file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes);
-                    read.map_err(|source| ApkPackageError::Read { path: path.path.clone(), source })?;
-                    if bytes.len() as u64 > INDEX_LIMIT {
-                        return Err(ApkPackageError::TooLong { path: path.path, limit: INDEX_LIMIT }.into());
-                    }
+        // Who is believed is another image's own affair.
+        let believed = Digest::of(format!("{:?}", repository.keys).as_bytes()).hex();
+        self.apk_indexes.get(format!("{}/{file} {believed}", repository.name), || {
+            let (bytes, address) = if let Some(path) = repository.source(&file) {
+                let mut bytes = Vec::new();
+                let file = fs::open(&self.sources.located(&path)?)?;
+                let read = file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes);
+                read.map_err(|source| ApkPackageError::Read { path: path.path.clone(), source })?;
+                if bytes.len() as u64 > INDEX_LIMIT {
+                    return Err(ApkPackageError::TooLong { path: path.path, limit: INDEX_LIMIT }.into());
                 }
-                None => {
-                    let wanted =
-                        ArchiveFile { address: &address, expected: None, limit: INDEX_LIMIT, proxy: None };
-                    let fetched = self.machine.registry.archive_file(&wanted, &mut bytes);
-                    fetched
-                        .map_err(|source| ApkPackageError::Fetch { what: "the index".to_owned(), source })?;
-                }
-            }
+                (bytes, path.path)
+            } else {
+                let what = format!("the index of {}", repository.name);
+                let wanted = ApkFile { what: &what, file: &file, expected: None, limit: INDEX_LIMIT };
+                let get = |root: &Root, wanted: &Wanted<'_>| {
+                    let mut bytes = Vec::new();
+                    self.fetch_from(root, wanted, &mut bytes)?;
+                    Ok(bytes)
+                };
+                let found = self.apk_get(&repository.name, &wanted, &get);
+                found.map_err(|error| as_offline(error, &repository.name))?
+            };
             let digest = BlobDigest::of(&bytes);
             let index = read_index(&bytes, &repository.keys);
             let index = index.map_err(|source| ApkPackageError::Index {
@@ -127,5 +129,17 @@ impl Session<'_> {
             })?;
             Ok(Arc::new(index))
         })
+    }
+}
+
+/// Indexes are not kept: without a network only what is pinned is known.
+fn as_offline(error: Error, repository: &str) -> Error {
+    match &*error.kind {
+        ErrorKind::Apk(failure)
+            if matches!(**failure, ApkPackageError::Fetch { source: RegistryError::Offline { .. }, .. }) =>
+        {
+            PackageError::Offline { suite: repository.to_owned() }.into()
+        }
+        _ => error,
     }
 }
