@@ -31,6 +31,11 @@ impl Executable {
         Ok(elf.map_or(Self::Other, Self::Elf))
     }
 
+    /// What stands behind `#!`, of a script.
+    pub fn script(&self) -> Option<&str> {
+        if let Self::Script(line) = self { Some(line) } else { None }
+    }
+
     /// What it is as an ELF file.
     pub fn elf(&self) -> Option<&Elf> {
         if let Self::Elf(elf) = self { Some(elf) } else { None }

@@ -170,7 +170,7 @@ impl Started<'_, '_> {
             return found.push(Root { path, why });
         };
         let executable = self.files.of(entry);
-        let Executable::Script(line) = &*executable else {
+        let Some(line) = executable.script().filter(|_| !self.files.is_ignored(path.as_str())) else {
             return found.push(Root { path, why });
         };
         if self.files.is_ignored(path.as_str()) {
@@ -179,7 +179,7 @@ impl Started<'_, '_> {
         let mut words = line.split_whitespace();
         let Some(interpreter) = words.next().filter(|_| left > 0) else { return };
         let missing = |interpreter: &str| {
-            let missing = Missing::Interpreter { interpreter: interpreter.to_owned(), line: line.clone() };
+            let missing = Missing::Interpreter { interpreter: interpreter.to_owned(), line: line.to_owned() };
             ElfError::new(&path, Some(entry), vec![why.clone()], missing)
         };
         let next = format!("{why}: {path}");

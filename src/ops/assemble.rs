@@ -12,15 +12,15 @@ use crate::base::{self, BaseImage};
 use crate::component;
 use crate::image::{ConfigLayer, ManifestLayers, config_document, index_document, manifest_document};
 use crate::model::{
-    BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, ImagePath, Layer, Owner,
-    Platform, Repository,
+    BaseFacts, BlobDigest, Class, Content, Descriptor, Document, Entries, Entry, EntryKind, FactKind,
+    ImagePath, Layer, Owner, Platform, Repository,
 };
 use crate::plan::{
     ImageConfig, LayerPart, PlannedLayer, composed_files, image_config, last_directories, plan_layers,
     target_value, under_init,
 };
 use crate::report::ForeignFiles;
-use crate::spec::{Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
+use crate::spec::{Base, Build, Component, FileKind, FileRule, ImageSpec, Inherit, Template, Value};
 use crate::store::Store;
 use crate::tree::HashedFile;
 
@@ -132,7 +132,7 @@ pub fn plan_image(
     let facts = &base.facts;
     let mut parts = placed.parts;
     let packaged = parts.len();
-    parts.extend(component_parts(spec, platform)?);
+    parts.extend(component_parts(spec, facts, platform)?);
     let mut artefact = None;
     if let (Some(build), Some(made)) = (&spec.build, made) {
         let (part, place) = artefact_part(build, made, sources.store())?;
@@ -294,7 +294,7 @@ fn annotations(config: &ImageConfig, base: &BaseImage, created: Option<&str>) ->
     annotations
 }
 
-fn component_parts(spec: &ImageSpec, platform: Platform) -> Result<Vec<LayerPart>, Error> {
+fn component_parts(spec: &ImageSpec, facts: &BaseFacts, platform: Platform) -> Result<Vec<LayerPart>, Error> {
     let mut parts = Vec::new();
     for component in spec.all_components() {
         let (title, entries) = match component {
@@ -305,9 +305,32 @@ fn component_parts(spec: &ImageSpec, platform: Platform) -> Result<Vec<LayerPart
             Component::Probe => (component::PROBE_NAME, component::probe(platform)?),
             Component::Init => (component::INIT_NAME, component::init(platform)?),
         };
+        if matches!(component, Component::Probe | Component::Init)
+            && base_puts(spec, component)
+            && entries.iter().all(|entry| is_there(facts, entry))
+        {
+            continue;
+        }
         parts.push(part(Class::System, title, entries));
     }
     Ok(parts)
+}
+
+/// Whether an image of the workspace that this one stands on has a component, which this imgpack puts there.
+fn base_puts(spec: &ImageSpec, component: Component) -> bool {
+    let Base::Spec(identity) = &spec.base else { return false };
+    let base = spec.needs.iter().find(|other| other.identity == *identity);
+    base.is_some_and(|base| base.all_components().contains(&component) || base_puts(base, component))
+}
+
+/// Whether a base still has a program or link of a component.
+fn is_there(facts: &BaseFacts, entry: &Entry) -> bool {
+    let path = facts.resolve_parents(&entry.path);
+    path.and_then(|path| facts.tree.get(&path)).is_some_and(|fact| match (&entry.kind, &fact.kind) {
+        (EntryKind::File { size, .. }, FactKind::File) => *size == fact.size && entry.mode == fact.mode,
+        (EntryKind::Symlink { target }, FactKind::Symlink(text)) => target == text,
+        _ => false,
+    })
 }
 
 /// The text of the component's bundle.

@@ -172,7 +172,7 @@ for try in "${tries[@]}"; do
   node20-debian) images+=(try-node) ;;
   esac
 done
-[ "${1-}" = --short ] || images+=(static-debian cc-debian)
+[ "${1-}" = --short ] || images+=(static-debian static-debian@bookworm cc-debian)
 wanted=$(printf 'linux/%s,' "${platforms[@]}")
 wanted=${wanted%,}
 say "locking ${images[*]}"

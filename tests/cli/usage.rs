@@ -214,8 +214,8 @@ fn settings() {
     --set:1:1: unknown field `nothing`
       1 | nothing=1
         | ^^^^^^^
-    hint: known are source, args, build, base, components, files, remove, certificates, image,
-      platforms, repository, tags, stamp, compression, mediaTypes, index
+    hint: known are source, args, build, base, packages, components, files, remove, certificates,
+      init, elf, image, platforms, repository, tags, stamp, compression, mediaTypes, index
     ");
     assert_snapshot!(env.fails(2, &["build", "--set", "image.prots=80"]), @r"
     --set:1:7: unknown field `prots` in image

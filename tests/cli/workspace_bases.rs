@@ -231,3 +231,27 @@ fn packages_over_packages() {
     env.succeeds(&["lock"]);
     assert_eq!(fs::read_to_string(env.path("imgpack.lock")).unwrap(), lock);
 }
+
+#[test]
+fn a_component_of_a_base_is_not_put_there_again() {
+    let env = Env::with_files();
+    env.spec("low", "base: static\nplatforms: [linux/amd64]\ncomponents: [probe, init]\n");
+    let image = "image: { entrypoint: [/usr/bin/imgpack-probe], healthcheck: \"tcp://:80\" }\n";
+    let app = |more: &str| {
+        env.spec("app", &format!("base: spec:low\nplatforms: [linux/amd64]\ninit: true\n{image}{more}"));
+        let said = env.succeeds(&["build", "app"]).stderr;
+        let rows = said.lines().filter(|line| line.starts_with("  base ") || line.starts_with("  system "));
+        let rows = rows.filter(|line| !line.contains("/usr/") && !line.contains("/etc/"));
+        rows.filter_map(|line| line.split("  ").filter(|word| !word.is_empty()).map(str::trim).nth(1))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    assert_eq!(app(""), "imgpack static@1, probe, init");
+    // What is no more what it was is put there.
+    env.spec(
+        "low",
+        "base: static\nplatforms: [linux/amd64]\ncomponents: [probe]\nfiles: [{ to: /x, text: x }]\n",
+    );
+    assert_eq!(app(""), "imgpack static@1, probe, /x, init");
+}

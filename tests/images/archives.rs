@@ -11,6 +11,7 @@ fn an_image_is_the_same_base_in_every_form() {
          \x20 base:\n\
          \x20   files: { /usr/share/base.txt: x }\n\
          \x20   image: { user: { name: app, uid: 1001 }, volumes: [/data], env: { FROM_BASE: \"1\" }, cmd: [hello] }\n\
+         \x20   elf: { ignore: [/bin/hello] }\n\
          \x20 _app: { platforms: [linux/amd64], files: { /app.txt: x } }\n\
          \x20 layout: { extends: [_app], base: \"oci:forms/layout\" }\n\
          \x20 archive: { extends: [_app], base: \"oci-archive:forms/image.tar\" }\n\

@@ -572,6 +572,9 @@ fn rules_let_pass() {
     assert!(rest.len() == 1 && rest[0].contains("libnone.so.2"), "{rest:?}");
     assert_eq!(Image { allow: &["lib*"], ..image() }.errors(), [""; 0]);
     assert_eq!(Image { ignore: &["/x"], ..image() }.errors(), [""; 0]);
+    let script = [("/app/run", Text("#!/bin/none\n"))];
+    let script = Image { ignore: &["/app/*"], ..Image::new(&debian(), &script, &["/app/run"]) };
+    assert_eq!(script.errors(), [""; 0]);
     // What is let pass as a file still provides itself to others.
     let rows = [("/x", program(&["libb.so"])), ("/usr/lib/libb.so", library("libb.so", &["libz.so.1"]))];
     let image = Image::new(&debian(), &rows, &["/x"]);
