@@ -173,9 +173,6 @@ impl Started<'_, '_> {
         let Some(line) = executable.script().filter(|_| !self.files.is_ignored(path.as_str())) else {
             return found.push(Root { path, why });
         };
-        if self.files.is_ignored(path.as_str()) {
-            return;
-        }
         let mut words = line.split_whitespace();
         let Some(interpreter) = words.next().filter(|_| left > 0) else { return };
         let missing = |interpreter: &str| {
