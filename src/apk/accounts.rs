@@ -62,6 +62,7 @@ impl Accounts {
         true
     }
 
+    #[expect(clippy::option_option, reason = "not understood, no home, a home")]
     /// `adduser` with these words behind it, as Alpine's busybox has it. `None` where that is not understood, else the home
     /// that it makes, with its user and group.
     pub(super) fn adduser(
@@ -120,7 +121,8 @@ impl Accounts {
                     self.uids.values().any(|known| *known == number)
                         || (apart && self.gids.values().any(|known| *known == number))
                 };
-                let uid = uid.unwrap_or_else(|| (from..).find(|number| !taken(*number)).unwrap_or(from));
+                let uid =
+                    uid.unwrap_or_else(|| (from..u32::MAX).find(|number| !taken(*number)).unwrap_or(from));
                 let group = match group {
                     Some(group) => group.to_owned(),
                     None if system => "nogroup".to_owned(),
@@ -162,7 +164,7 @@ impl Accounts {
         }
         let from = if system { SYSTEM } else { ORDINARY };
         let taken = |number: u32| self.gids.values().any(|known| *known == number);
-        let gid = gid.unwrap_or_else(|| (from..).find(|number| !taken(*number)).unwrap_or(from));
+        let gid = gid.unwrap_or_else(|| (from..u32::MAX).find(|number| !taken(*number)).unwrap_or(from));
         self.gids.insert(name.to_owned(), gid);
         let group = PackageGroup { gid, fixed: true, members: BTreeSet::new(), origin: Arc::clone(origin) };
         self.groups.insert(name.to_owned(), group);

@@ -124,7 +124,7 @@ impl InstalledPackage {
             |source: DependencyError| RecordError::Dependency { package: package.name.clone(), source };
         let replaces = Dependency::list(text('r')).map_err(failed)?;
         let replaces_priority = text('q').parse().unwrap_or(0);
-        Ok(Self { replaces, replaces_priority, package, own, directories })
+        Ok(Self { package, replaces, replaces_priority, own, directories })
     }
 
     /// Takes paths from it.

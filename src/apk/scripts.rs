@@ -12,13 +12,16 @@ const NEW: [&str; 3] = ["pre-install", "post-install", "trigger"];
 /// Those that it runs when one comes in place of another version.
 const UPGRADE: [&str; 3] = ["pre-upgrade", "post-upgrade", "trigger"];
 
+/// A mode, a user and a group that scripts set.
+type Change = (Option<u32>, Option<String>, Option<String>);
+
 /// What scripts do to an image.
 #[derive(Debug, Default)]
 pub(super) struct Done {
     /// Directories that they make: path, mode, user and group.
     pub(super) directories: BTreeMap<String, (u32, String, String, Arc<str>)>,
     /// Owners and modes that they set: path, mode, user, group.
-    pub(super) attributes: BTreeMap<String, (Option<u32>, Option<String>, Option<String>)>,
+    pub(super) attributes: BTreeMap<String, Change>,
     /// Links that they make: path, target.
     pub(super) links: BTreeMap<String, (String, Arc<str>)>,
 }
@@ -193,13 +196,12 @@ fn words(command: &str) -> Option<Vec<String>> {
             | (None, '$' | '`' | '\\' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '{' | '[') => {
                 return None;
             }
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '"' | '\'') => {
                 quote = Some(character);
                 word.get_or_insert_default();
             }
             (None, c) if c.is_ascii_whitespace() => found.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     found.extend(word.take());

@@ -177,13 +177,11 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.passed = true;
-                return Err(io::Error::other("it is too long"));
-            }
-        }
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            self.passed = true;
+            return Err(io::Error::other("it is too long"));
+        };
+        self.left = left;
         Ok(count)
     }
 }

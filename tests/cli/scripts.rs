@@ -131,7 +131,7 @@ fn what_is_not_known_of_a_script_is_told_with_the_ways_out() {
     ]);
     app(&env, "install: [tool, old]", "");
     assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
-    error: app (linux/amd64): buildspecs/app.yaml:1:1: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
+    error: app (linux/amd64): buildspecs/app.yaml:2:21: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
       preinst of part:
         it is no shell script
       postinst of tool:
@@ -141,7 +141,7 @@ fn what_is_not_known_of_a_script_is_told_with_the_ways_out() {
     ");
     app(&env, "install: [tool, old], exclude: [part]", "");
     assert_snapshot!(env.fails(2, &["build", "--quiet"]), @r"
-    error: app (linux/amd64): buildspecs/app.yaml:1:1: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
+    error: app (linux/amd64): buildspecs/app.yaml:2:21: imgpack runs no script of a package but follows what it says, and these say something that it does not know:
       postinst of tool:
         `make-keys --size 4096`
         `> /etc/built`, of which the text is not known before the script runs

@@ -65,6 +65,9 @@ impl State {
     }
 }
 
+/// A body with its here-documents.
+type Function = (Arc<Node>, Arc<Vec<Document>>);
+
 /// One script, followed with what is known before it runs: both ways where a condition is not known.
 pub(super) struct Run<'s, 'a> {
     pub system: &'s mut System<'a>,
@@ -73,7 +76,7 @@ pub(super) struct Run<'s, 'a> {
     pub state: State,
     /// What standard output was given, for `$(…)` and redirections.
     pub output: String,
-    functions: Arc<BTreeMap<String, (Arc<Node>, Arc<Vec<Document>>)>>,
+    functions: Arc<BTreeMap<String, Function>>,
     /// Values that `local` names had before, one for each function that is being run.
     locals: Vec<BTreeMap<String, Option<String>>>,
     /// What the part of a pipeline before gives to this one.
