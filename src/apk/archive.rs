@@ -309,7 +309,8 @@ fn files(stream: &mut dyn Read, contents: &mut dyn Write) -> Result<Vec<ApkFile>
 fn sha1_hex(checksum: &str) -> Option<String> {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(checksum.strip_prefix("Q1")?).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 /// Copies a member's data; its digests and length.

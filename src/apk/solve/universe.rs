@@ -58,16 +58,13 @@ impl<'a> Universe<'a> {
         let available = question.repositories.iter().enumerate();
         let available = available.flat_map(|(at, list)| list.iter().map(move |package| (package, Some(at))));
         for (package, repository) in installed.chain(available) {
-            match known.get(package.identity.as_str()) {
+            if let Some(at) = known.get(package.identity.as_str()) {
                 // The same package in several places.
-                Some(at) => {
-                    let candidate = &mut universe.candidates[*at];
-                    candidate.repository = candidate.repository.or(repository);
-                }
-                None => {
-                    known.insert(&package.identity, universe.candidates.len());
-                    universe.add(package, repository);
-                }
+                let candidate = &mut universe.candidates[*at];
+                candidate.repository = candidate.repository.or(repository);
+            } else {
+                known.insert(&package.identity, universe.candidates.len());
+                universe.add(package, repository);
             }
         }
         for dependency in question.world {

@@ -9,7 +9,7 @@ pub(super) fn test(files: &Files<'_>, words: &[&str]) -> Status {
         [] => Some(false),
         [word] => filled(word),
         // `!` belongs to the nearest test: `! -d a -a ! -d b`.
-        ["!", rest @ ..] if !(rest.len() == 2 && is_binary(rest[0])) && !is_joined(rest) => {
+        ["!", rest @ ..] if !(is_joined(rest) || rest.len() == 2 && is_binary(rest[0])) => {
             test(files, rest).map(|status| !status)
         }
         ["(", inner @ .., ")"] => test(files, inner),

@@ -301,7 +301,7 @@ impl Session<'_> {
     ) -> Result<T, Error> {
         let mut stored = Vec::new();
         for (owner, known) in releases.iter().enumerate() {
-            stored.extend(self.listed_indexes(known, architecture)?.into_iter().map(|index| (owner, index)));
+            stored.extend(Self::listed_indexes(known, architecture)?.into_iter().map(|index| (owner, index)));
         }
         let is_missing =
             |(_, index): &&(usize, StoredIndex)| !self.machine.store.has_blob(&index.digest, index.size);

@@ -136,7 +136,6 @@ impl Session<'_> {
 
     /// The indexes of a repository for an architecture.
     pub(super) fn listed_indexes(
-        &self,
         known: &KnownRelease,
         architecture: &str,
     ) -> Result<Vec<StoredIndex>, Error> {
