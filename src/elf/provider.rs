@@ -25,7 +25,8 @@ impl Distribution {
     /// The one that a base says it is.
     pub fn of_base(facts: &BaseFacts) -> Option<Self> {
         let said = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
-        said.and_then(Self::of_os_release)
+        let by_name = said.and_then(Self::of_os_release);
+        by_name.or_else(|| facts.text("/lib/apk/db/installed").map(|_| Self::Alpine))
     }
 
     /// The one that an /etc/os-release tells of (os-release(5)).

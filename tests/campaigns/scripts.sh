@@ -62,4 +62,4 @@ END
   done
 done
 unset APT_CONFIG
-IMGPACK_SCRIPTS=$folders cargo test --lib the_scripts_of_real_packages_are_covered -- --ignored
+IMGPACK_SCRIPTS=$folders cargo test --lib the_scripts_of_real_packages_are_covered

@@ -483,10 +483,11 @@ fn every_rule_covers_what_it_says() {
 /// Follows the scripts of real packages: a folder for each, as `dpkg-deb --control` and `dpkg-deb --contents` (in the file
 /// `files`) give them, in the order of the file `order` beside them. `tests/campaigns/scripts.sh` makes such folders.
 #[test]
-#[ignore = "needs the scripts of real packages: tests/campaigns/scripts.sh"]
 fn the_scripts_of_real_packages_are_covered() {
+    // Only the campaign has them.
+    let Ok(folders) = std::env::var("IMGPACK_SCRIPTS") else { return };
     let mut errors = BTreeSet::new();
-    for root in std::env::var("IMGPACK_SCRIPTS").unwrap().split(':').map(PathBuf::from) {
+    for root in folders.split(':').map(PathBuf::from) {
         let order = std::fs::read_to_string(root.join("order")).unwrap();
         let packages: Vec<DebFacts> =
             order.split_whitespace().map(|name| read_package(&root.join(name))).collect();
