@@ -66,6 +66,12 @@ pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
+fn joined(base: &Url, text: &str) -> Result<Url, (String, &'static str)> {
+    let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
+    url.set_fragment(None);
+    Ok(url)
+}
+
 /// The address that `text`, found in an answer from `base`, stands for; or the rule that it breaks, with the address.
 pub(super) async fn follow(
     registry: &Url,
@@ -73,8 +79,7 @@ pub(super) async fn follow(
     text: &str,
     floors: &Floors,
 ) -> Result<Url, (String, &'static str)> {
-    let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
-    url.set_fragment(None);
+    let url = joined(base, text)?;
     match check(registry, &url, floors).await {
         Ok(()) => Ok(url),
         Err(reason) => Err((super::error::redacted(&url), reason)),
@@ -89,8 +94,7 @@ pub(super) async fn follow_content(
     text: &str,
     floors: &Floors,
 ) -> Result<Url, (String, &'static str)> {
-    let mut url = base.join(text).map_err(|_| ("a text".to_owned(), "which is no address"))?;
-    url.set_fragment(None);
+    let url = joined(base, text)?;
     let checked = async {
         check_content(&url)?;
         if base.scheme() == "https" && url.scheme() != "https" {

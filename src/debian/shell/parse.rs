@@ -486,14 +486,7 @@ impl Parser {
                 '\'' => {
                     self.at += 1;
                     word.0.push(Piece::Text { text: String::new(), quoted: true });
-                    loop {
-                        let next = self.peek().ok_or_else(|| self.wrong("`'` has no end"))?;
-                        self.at += 1;
-                        if next == '\'' {
-                            break;
-                        }
-                        word.text(next, true);
-                    }
+                    self.until_single_quote(&mut word)?;
                 }
                 '"' => {
                     self.at += 1;
@@ -509,6 +502,18 @@ impl Parser {
             }
         }
         Ok((self.at > before && !word.0.is_empty()).then_some(word))
+    }
+
+    /// What stands up to the next single quote, which is passed over.
+    fn until_single_quote(&mut self, word: &mut Word) -> Result<(), ShellError> {
+        loop {
+            let next = self.peek().ok_or_else(|| self.wrong("`'` has no end"))?;
+            self.at += 1;
+            if next == '\'' {
+                return Ok(());
+            }
+            word.text(next, true);
+        }
     }
 
     /// The text of double quotes and here-documents.
@@ -651,14 +656,7 @@ impl Parser {
                 }
                 '\'' if !quoted => {
                     self.at += 1;
-                    loop {
-                        let next = self.peek().ok_or_else(|| self.wrong("`'` has no end"))?;
-                        self.at += 1;
-                        if next == '\'' {
-                            break;
-                        }
-                        word.text(next, true);
-                    }
+                    self.until_single_quote(&mut word)?;
                 }
                 '"' => {
                     self.at += 1;
